@@ -1,0 +1,11 @@
+"""What set-up builds once and keeps: tools, packages, images.
+
+Owns the cache folder, running programs, and showing progress. Leaves what is built to
+`plugins/`, `alpine/` and `labmachine/`, and never touches a machine of the rack.
+"""
+
+from artefacts.cache import cache_root, cached, digest
+from artefacts.process import CommandFailed, run
+from artefacts.progress import step
+
+__all__ = ["CommandFailed", "cache_root", "cached", "digest", "run", "step"]
