@@ -1,0 +1,78 @@
+"""Who has which address.
+
+Owns host numbers that are not a machine's own (the lab machine) and how a number becomes an
+address. Leaves the numbers of machines to the topology file.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+
+from config import names
+from config.topology import Machine, Router, Topology
+
+LAB_MACHINE_HOST = 254  # the lab machine's own number on lan
+DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
+
+
+@dataclass(frozen=True)
+class Nic:
+    """One network interface of a machine: `device` as its kernel names it."""
+
+    device: str
+    network: str
+    mac: str
+    address: IPv4Interface
+
+    @property
+    def mac_dashed(self) -> str:
+        """The MAC as the boot tree writes it, 52-54-00-aa-bb-cc."""
+        return self.mac.replace(":", "-")
+
+
+def interface(topology: Topology, network: str, host: int) -> IPv4Interface:
+    """The address of host number `host` in a network, with the network's prefix length."""
+    cidr = topology.networks[network].cidr  # type: ignore[index]
+    return IPv4Interface(f"{cidr[host]}/{cidr.prefixlen}")
+
+
+def nics(stack: str, topology: Topology, name: str) -> tuple[Nic, ...]:
+    """A machine's interfaces, eth0 first, in the order of its `networks`."""
+    machine = topology.machines[name]
+    return tuple(
+        Nic(
+            device=f"eth{index}",
+            network=network,
+            mac=names.mac(stack, name, network),
+            address=interface(topology, network, machine.host),
+        )
+        for index, network in enumerate(machine.networks)
+    )
+
+
+def management_address(topology: Topology, name: str) -> IPv4Address:
+    """Where a machine is reached from the lab machine: its eth0 (lan for all but the firewall)."""
+    machine = topology.machines[name]
+    return interface(topology, machine.networks[0], machine.host).ip
+
+
+def gateway(topology: Topology, network: str) -> IPv4Address | None:
+    """The router's address in a network, or None where no router stands."""
+    for machine in topology.of(Router).values():
+        if network in machine.networks:
+            return interface(topology, network, machine.host).ip
+    return None
+
+
+def lab_machine(topology: Topology) -> IPv4Interface:
+    """The lab machine's own address on lan."""
+    return interface(topology, "lan", LAB_MACHINE_HOST)
+
+
+def container(topology: Topology, host: int) -> IPv4Interface:
+    """A container's address on wan."""
+    return interface(topology, "wan", host)
+
+
+def boot_device(machine: Machine) -> str:
+    """The network a machine PXE-boots from: its first."""
+    return machine.networks[0]

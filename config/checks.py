@@ -1,0 +1,280 @@
+"""Checks across the entries of a topology, and whether it fits the lab machine.
+
+Owns the rules that no single entry can check. Leaves the schema to `topology`; sizes of a
+real lab machine's disks are checked on that machine.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from config import names
+from config.addressing import DYNAMIC_HOSTS, LAB_MACHINE_HOST
+from config.errors import Problem
+from config.topology import (
+    BootServer,
+    Firewall,
+    Guest,
+    LxcHost,
+    Machine,
+    NfsServer,
+    Node,
+    RaidLevel,
+    Router,
+    San,
+    StorageNode,
+    Topology,
+)
+from config.units import format_size
+
+MIB = 1 << 20
+NODE_OVERHEAD = 72 * MIB  # a first-level qemu's own memory on the lab machine, measured
+GUEST_OVERHEAD = 56 * MIB  # a second-level qemu's own memory in its node, measured
+NODE_BASE = 192 * MIB  # a node's kernel, image in RAM, libvirtd
+LAB_BASE = 768 * MIB  # the lab machine's own services
+EXTENT = 4 * MIB  # LVM2's default physical extent, vgcreate(8)
+FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
+PLACE = {San: StorageNode, NfsServer: Node, LxcHost: Node}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a lab machine has, in bytes; disks by serial number."""
+
+    memory: int
+    disks: dict[str, int]
+
+
+def problems(stack: str, topology: Topology) -> Iterator[Problem]:
+    """Everything wrong with a topology that shows without knowing the lab machine."""
+    yield from _networks(topology)
+    yield from _numbers(topology)
+    yield from _places(topology)
+    yield from _references(topology)
+    yield from _arrays(topology)
+    yield from _guest_memory(topology)
+    yield from _mac_addresses(stack, topology)
+
+
+def misfits(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
+    """What doesn't fit the lab machine: memory, disks, volumes."""
+    yield from _memory_bill(topology, hardware)
+    missing = [disk for disk in topology.array.disks if disk not in hardware.disks]
+    for disk in missing:
+        yield Problem(
+            "array.disks", disk, f"the lab machine has: {', '.join(hardware.disks)}",
+            "name disks it has, or add one to config/labmachine.yaml",
+        )  # fmt: skip
+    if not missing:
+        yield from _capacity(topology, [hardware.disks[disk] for disk in topology.array.disks])
+
+
+def _networks(topology: Topology) -> Iterator[Problem]:
+    for (one, first), (other, second) in combinations(topology.networks.items(), 2):
+        if first.cidr.overlaps(second.cidr):
+            yield Problem(
+                f"networks.{other}.cidr", str(second.cidr), f"overlaps {one}, {first.cidr}",
+                "give each network a range of its own",
+            )  # fmt: skip
+    for name, network in topology.networks.items():
+        if network.cidr.prefixlen != 24:  # noqa: PLR2004
+            yield Problem(
+                f"networks.{name}.cidr", str(network.cidr),
+                "a network is a /24: host numbers 1 to 254", "write it as a.b.c.0/24",
+            )  # fmt: skip
+
+
+def _numbers(topology: Topology) -> Iterator[Problem]:
+    taken: dict[tuple[str, int], str] = {}
+    for key, network, host in _hosts(topology):
+        if network not in topology.networks:
+            yield Problem(
+                f"{key}.networks", network, f"one of {', '.join(topology.networks)}",
+                "use a network of the topology, or add it under `networks`",
+            )  # fmt: skip
+            continue
+        first, last = DYNAMIC_HOSTS
+        if first <= host <= last or host == LAB_MACHINE_HOST:
+            yield Problem(
+                f"{key}.host", host,
+                f"{first} to {last} are for unknown machines, {LAB_MACHINE_HOST} the lab machine",
+                f"choose a number below {first}",
+            )  # fmt: skip
+        other = taken.setdefault((network, host), key)
+        if other != key:
+            yield Problem(
+                f"{key}.host", host, f"already taken on {network} by {other}", "choose a free one"
+            )
+
+
+def _hosts(topology: Topology) -> Iterator[tuple[str, str, int]]:
+    for name, machine in topology.machines.items():
+        for network in machine.networks:
+            yield f"machines.{name}", network, machine.host
+        if isinstance(machine, LxcHost):
+            for inner, container in machine.containers.items():
+                yield f"machines.{name}.containers.{inner}", "wan", container.host
+
+
+def _places(topology: Topology) -> Iterator[Problem]:
+    for name, machine in topology.machines.items():
+        if machine.networks[0] != "lan" and not isinstance(machine, Firewall):
+            yield Problem(
+                f"machines.{name}.networks", machine.networks[0],
+                "eth0 is on lan for all but the firewall (seed)", "put lan first",
+            )  # fmt: skip
+        doubled = [network for network, n in Counter(machine.networks).items() if n > 1]
+        if doubled:
+            yield Problem(
+                f"machines.{name}.networks", doubled[0], "one NIC a network", "name it once"
+            )
+    for name, guest in topology.of(Guest).items():
+        wanted = PLACE[type(guest)]
+        node = topology.machines.get(guest.node)
+        fits = isinstance(node, StorageNode) == (wanted is StorageNode)
+        if not isinstance(node, Node) or not fits or isinstance(node, BootServer | Router):
+            kind = "a storage node" if wanted is StorageNode else "a compute node"
+            yield Problem(
+                f"machines.{name}.node", guest.node, f"this role runs on {kind}",
+                "name such a machine of the topology",
+            )  # fmt: skip
+        elif missing := set(guest.networks) - set(node.networks):
+            yield Problem(
+                f"machines.{name}.networks", sorted(missing)[0],
+                f"its node {guest.node} is not on that network",
+                f"add it to {guest.node}'s networks, or choose another node",
+            )  # fmt: skip
+    for kind_name, count in (("boot-server", len(topology.of(BootServer))),):
+        if count != 1:
+            yield Problem(
+                "machines", f"{count} × role {kind_name}", "exactly one", "add or remove one"
+            )
+    per_node = Counter(san.node for san in topology.of(San).values())
+    for node_name, count in per_node.items():
+        if count > 1:
+            yield Problem(
+                f"machines.{node_name}", f"{count} SANs",
+                "a storage node's array goes to one SAN whole", "remove one",
+            )  # fmt: skip
+
+
+def _references(topology: Topology) -> Iterator[Problem]:
+    users: dict[str, str] = {}
+    for name, machine in topology.machines.items():
+        if not isinstance(machine, NfsServer | LxcHost):
+            continue
+        san, _, volume = machine.volume.partition("/")
+        target = topology.machines.get(san)
+        if not isinstance(target, San) or volume not in target.volumes:
+            yield Problem(
+                f"machines.{name}.volume", machine.volume, "SAN/VOLUME of this topology",
+                "add the volume to the SAN, or name one it has",
+            )  # fmt: skip
+        other = users.setdefault(machine.volume, name)
+        if other != name:
+            yield Problem(
+                f"machines.{name}.volume", machine.volume,
+                f"{other} mounts it: one machine a volume", "give each a volume of its own",
+            )  # fmt: skip
+        if isinstance(machine, LxcHost) and not isinstance(
+            topology.machines.get(machine.share), NfsServer
+        ):
+            yield Problem(
+                f"machines.{name}.share", machine.share, "a machine with role nfs",
+                "name an NFS server of the topology",
+            )  # fmt: skip
+
+
+def _arrays(topology: Topology) -> Iterator[Problem]:
+    arrays = [("array", topology.array.level, len(topology.array.disks))]
+    for name, node in topology.of(StorageNode).items():
+        arrays.append((f"machines.{name}", node.array, len(node.disks)))
+        if len(set(node.disks)) > 1:
+            yield Problem(
+                f"machines.{name}.disks", ", ".join(format_size(size) for size in node.disks),
+                "an array's disks have one size", "make them equal",
+            )  # fmt: skip
+    for key, level, count in arrays:
+        if count < FEWEST_DISKS[level]:
+            yield Problem(
+                f"{key}.disks", count, f"raid{level} needs {FEWEST_DISKS[level]} disks or more",
+                "add disks, or choose another level",
+            )  # fmt: skip
+    for name, san in topology.of(San).items():
+        node_machine = topology.machines.get(san.node)
+        if isinstance(node_machine, StorageNode):
+            room = _usable(node_machine.array, node_machine.disks)
+            need = sum(_extents(size) for size in san.volumes.values())
+            if need > room:
+                yield Problem(
+                    f"machines.{name}.volumes", format_size(need),
+                    f"{san.node}'s array has room for {format_size(room)}",
+                    "make the volumes smaller, or the node's disks larger",
+                )  # fmt: skip
+
+
+def _usable(level: RaidLevel, disks: tuple[int, ...] | list[int]) -> int:
+    """Room for extents on an array; two extents a disk are md's own (mdadm(8), data offset)."""
+    each = min(disks) - 2 * EXTENT
+    data_disks = {0: len(disks), 1: 1, 5: len(disks) - 1, 6: len(disks) - 2}
+    total = each * len(disks) // 2 if level == 10 else each * data_disks[level]  # noqa: PLR2004
+    return (total // EXTENT - 1) * EXTENT
+
+
+def _extents(size: int) -> int:
+    return -(-size // EXTENT) * EXTENT
+
+
+def _guest_memory(topology: Topology) -> Iterator[Problem]:
+    for name, node in topology.of(Node).items():
+        guests = topology.guests_on(name)
+        if not guests:
+            continue
+        need = NODE_BASE + sum(guest.memory + GUEST_OVERHEAD for guest in guests.values())
+        if need > node.memory:
+            yield Problem(
+                f"machines.{name}.memory", format_size(node.memory),
+                f"its own needs and its guests ({', '.join(guests)}) take {format_size(need)}",
+                f"raise it to {format_size(need)} or more, or make the guests smaller",
+            )  # fmt: skip
+
+
+def _memory_bill(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
+    need = memory_need(topology)
+    if need > hardware.memory:
+        yield Problem(
+            "machines.*.memory", format_size(need),
+            f"the lab machine has {format_size(hardware.memory)}",
+            "make machines smaller, or raise `memory` in config/labmachine.yaml",
+        )  # fmt: skip
+
+
+def memory_need(topology: Topology) -> int:
+    """Bytes of the lab machine's memory that a rack takes when all of it is on."""
+    nodes: list[Machine] = list(topology.of(Node).values())
+    return LAB_BASE + sum(node.memory + NODE_OVERHEAD for node in nodes)
+
+
+def _capacity(topology: Topology, disks: list[int]) -> Iterator[Problem]:
+    room = _usable(topology.array.level, disks)
+    need = sum(
+        _extents(size) for node in topology.of(StorageNode).values() for size in node.disks
+    ) + sum(_extents(laptop.stick) for laptop in topology.of(BootServer).values())
+    if need > room:
+        yield Problem(
+            "machines.*.disks", format_size(need),
+            f"the lab machine's volume group has room for {format_size(room)}",
+            "make disks and stick smaller, or name more disks under `array`",
+        )  # fmt: skip
+
+
+def _mac_addresses(stack: str, topology: Topology) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for name, machine in topology.machines.items():
+        for network in machine.networks:
+            other = seen.setdefault(names.mac(stack, name, network), name)
+            if other != name:
+                yield Problem(
+                    f"machines.{name}", name, f"its MAC address equals {other}'s", "rename it"
+                )

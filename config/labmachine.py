@@ -1,0 +1,63 @@
+"""The virtual lab machine's hardware, as read from `labmachine.yaml`.
+
+Owns its schema and limits. Leaves making the machine to `labmachine/`, and whether a rack
+fits it to `checks`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from config.errors import from_pydantic
+from config.load import FOLDER, read_yaml
+from config.units import parse_size
+
+LEAST_MEMORY = 2 << 30  # its own services and one small node
+LEAST_DISK = 64 << 20  # an md superblock, a volume group and something to keep
+
+FILE = FOLDER / "labmachine.yaml"
+
+
+def _memory(size: int) -> int:
+    if size < LEAST_MEMORY:
+        raise ValueError("the lab machine needs 2GiB or more; raise it, e.g. 10GiB")
+    return size
+
+
+def _disk(size: int) -> int:
+    if size < LEAST_DISK:
+        raise ValueError("a physical disk has 64MiB or more; raise it, e.g. 4GiB")
+    return size
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+# A disk's name is its virtio serial number, of which the kernel keeps 20 bytes.
+DiskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+
+
+class LabMachine(BaseModel):
+    """Cores, bytes of memory, ssh port on 127.0.0.1, and physical disks in bytes by name.
+
+    Inside the machine a disk is `/dev/disk/by-id/virtio-<name>`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cores: int = Field(default=2, ge=1, le=64)
+    memory: Annotated[Size, AfterValidator(_memory)] = 10 << 30
+    ssh_port: int = Field(default=2222, ge=1024, le=65535)
+    disks: dict[DiskName, Annotated[Size, AfterValidator(_disk)]] = Field(min_length=1)
+
+
+def load_labmachine(path: Path = FILE) -> LabMachine:
+    """Read and check the hardware's file.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    data = read_yaml(path)
+    try:
+        return LabMachine.model_validate(data)
+    except ValidationError as error:
+        raise from_pydantic(path.name, error, list(LabMachine.model_fields)) from error

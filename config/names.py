@@ -1,0 +1,61 @@
+"""Names that carry the stack, so that two stacks on one lab machine can't collide.
+
+Owns names, MAC addresses and owner tags as pure functions of the stack and the topology's names.
+Leaves addresses to `addressing`.
+"""
+
+import hashlib
+
+STACK_LETTERS = 6  # what is left of IFNAMSIZ for a stack beside "-internet"
+IFNAMSIZ = 15  # the kernel's limit for an interface's name, linux/if.h (16 with the NUL)
+
+
+def prefix(stack: str) -> str:
+    """The stack's name cut to what fits an interface name; a cut one ends in a digest."""
+    if len(stack) <= STACK_LETTERS:
+        return stack
+    return stack[:3] + hashlib.sha256(stack.encode()).hexdigest()[:3]
+
+
+def bridge(stack: str, network: str) -> str:
+    """The OVS bridge of a network on the lab machine, at most 15 bytes."""
+    return f"{prefix(stack)}-{network}"
+
+
+def domain(stack: str, machine: str) -> str:
+    """The libvirt domain of a machine that runs on the lab machine."""
+    return f"{stack}-{machine}"
+
+
+def volume_group(stack: str) -> str:
+    """The LVM2 volume group on the lab machine, and the md array under it (/dev/md/<name>)."""
+    return f"rack-{stack}"
+
+
+def node_volume(machine: str, disk: str) -> str:
+    """The logical volume that is a node's disk, e.g. storage1-sda."""
+    return f"{machine}-{disk}"
+
+
+def disk_letter(index: int, *, level: int) -> str:
+    """The kernel's name of a machine's disk: sda first at level 1, vda first at level 2 (seed)."""
+    return ("sd" if level == 1 else "vd") + chr(ord("a") + index)
+
+
+def owner_tag(stack: str) -> str:
+    """What marks an object as this stack's: OVS external_ids, LVM tags, libvirt metadata."""
+    return f"rack-lab.{stack}"
+
+
+def mac(stack: str, machine: str, network: str) -> str:
+    """A NIC's address, 52:54:00 (qemu's) and three bytes of a digest."""
+    tail = hashlib.sha256(f"{stack}/{machine}/{network}".encode()).digest()[:3]
+    return ":".join(["52", "54", "00", *(f"{byte:02x}" for byte in tail)])
+
+
+def log_folder(stack: str) -> str:
+    """The folder on the lab machine with the boot logs of its first-level machines."""
+    return f"/var/log/rack/{stack}"
+
+
+NODE_LOG_FOLDER = "/var/log/rack"  # the same inside a node, for its guests

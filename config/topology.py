@@ -1,0 +1,182 @@
+"""The topology file: which networks, disks and machines a rack has.
+
+Owns the schema and the checks inside one entry. Leaves checks across entries to `checks`,
+addresses to `addressing`, and names to `names`.
+"""
+
+import re
+from ipaddress import IPv4Network
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from config.units import parse_size
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+NetworkName = Literal["isp", "internet", "lan", "storage", "wan", "ipmi"]
+RaidLevel = Literal[0, 1, 5, 6, 10]
+
+NAME_RULE = "a name is a lower-case letter, then letters, digits or dashes, at most 15 in all"
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,14}", value):
+        raise ValueError(f"{NAME_RULE}; rename it, e.g. storage1")
+    return value
+
+
+def _memory(value: int) -> int:
+    if value % (2 << 20):
+        raise ValueError("memory is given in whole 2 MiB pages; round it, e.g. 192MiB")
+    return value
+
+
+def _page_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise ValueError("a page is a plain file name; rename it, e.g. index.txt")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Memory = Annotated[Size, AfterValidator(_memory)]
+PageName = Annotated[str, AfterValidator(_page_name)]
+HostNumber = Annotated[int, Field(ge=1, le=253)]
+VolumeRef = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+
+
+class Frozen(BaseModel):
+    """Base of every entry: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Network(Frozen):
+    """One switch of the rack."""
+
+    cidr: IPv4Network
+
+
+class Array(Frozen):
+    """The md array on the lab machine's physical disks, named by their serial numbers."""
+
+    level: RaidLevel
+    disks: tuple[str, ...] = Field(min_length=1)
+
+
+class Machine(Frozen):
+    """What all machines have in common. `host` is its number in each of its networks."""
+
+    role: str
+    host: HostNumber
+    networks: tuple[NetworkName, ...] = Field(min_length=1)
+    memory: Memory
+    cpus: int = Field(default=1, ge=1, le=8)
+
+
+class Node(Machine):
+    """A first-level machine, directly on the lab machine."""
+
+
+class Guest(Machine):
+    """A second-level machine, inside a `node`."""
+
+    node: Name
+
+
+class BootServer(Node):
+    """The virtual laptop: boots from a USB stick, offers PXE on lan."""
+
+    role: Literal["boot-server"]
+    stick: Size
+
+
+class Firewall(Node):
+    """Between internet and isp."""
+
+    role: Literal["firewall"]
+
+
+class Router(Node):
+    """Routes between its networks; default gateway of each."""
+
+    role: Literal["router"]
+
+
+class StorageNode(Node):
+    """Assembles its disks with mdadm and hands the raw array to its SAN guest."""
+
+    role: Literal["storage"]
+    disks: tuple[Size, ...] = Field(min_length=1, max_length=8)
+    array: RaidLevel = 1
+
+
+class ComputeNode(Node):
+    """Runs second-level guests."""
+
+    role: Literal["compute"]
+
+
+class San(Guest):
+    """LVM2 on the array it gets as vda; each volume published over NBD."""
+
+    role: Literal["san"]
+    volumes: dict[Name, Size] = Field(min_length=1)
+
+
+class NfsServer(Guest):
+    """A file system on an NBD volume (`san/volume`), exported over NFS."""
+
+    role: Literal["nfs"]
+    volume: VolumeRef
+
+
+class Container(Frozen):
+    """An LXC container whose HTTP service answers on wan.
+
+    `volume_pages` are files served from the NBD volume, `share_pages` from the NFS share.
+    """
+
+    host: HostNumber
+    volume_pages: dict[PageName, str] = Field(default_factory=dict)
+    share_pages: dict[PageName, str] = Field(default_factory=dict)
+
+
+class LxcHost(Guest):
+    """Mounts an NBD volume and an NFS share and runs containers over them."""
+
+    role: Literal["lxc"]
+    volume: VolumeRef
+    share: Name
+    containers: dict[Name, Container] = Field(min_length=1)
+
+
+AnyMachine = Annotated[
+    BootServer
+    | Firewall
+    | Router
+    | StorageNode
+    | ComputeNode
+    | San
+    | NfsServer
+    | LxcHost,
+    Field(discriminator="role"),
+]  # fmt: skip
+
+
+Kind = TypeVar("Kind", bound=Machine)
+
+
+class Topology(Frozen):
+    """A whole rack, as read from a file in `config/`."""
+
+    array: Array
+    networks: dict[NetworkName, Network]
+    machines: dict[Name, AnyMachine]
+
+    def of(self, kind: type[Kind]) -> dict[str, Kind]:
+        """The machines of one kind, in the file's order."""
+        return {name: each for name, each in self.machines.items() if isinstance(each, kind)}
+
+    def guests_on(self, node: str) -> dict[str, Guest]:
+        """The second-level machines of a node, in the file's order."""
+        return {name: guest for name, guest in self.of(Guest).items() if guest.node == node}

@@ -1,0 +1,74 @@
+"""Golden errors: each file in bad/ is one mistake, with the one-screen error it must give.
+
+NAME.yaml changes keys of config/mini.yaml (null removes one); NAME.raw is a whole file.
+Write the goldens anew with: UPDATE_GOLDEN=1 pytest tests/config
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.access import LabMachine
+from config.checks import Hardware
+from config.errors import ConfigError
+from config.load import FOLDER, load_topology
+from config.settings import load_settings
+
+BAD = Path(__file__).parent / "bad"
+CASES = sorted(path for path in BAD.iterdir() if path.suffix in (".yaml", ".raw"))
+HARDWARE = Hardware(memory=10 << 30, disks={f"disk{n}": 4 << 30 for n in range(1, 7)})
+SCREEN_LINES = 24
+
+
+def test_there_are_cases() -> None:
+    assert len(CASES) > 20
+
+
+def changed_mini(changes: dict[str, Any]) -> str:
+    data = yaml.safe_load((FOLDER / "mini.yaml").read_text())
+    for dotted, value in changes.items():
+        *parents, last = dotted.split(".")
+        place = data
+        for part in parents:
+            place = place[part]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return yaml.safe_dump(data)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_error_is_the_golden_one(case: Path, tmp_path: Path) -> None:
+    text = case.read_text()
+    rack = tmp_path / "rack.yaml"
+    rack.write_text(text if case.suffix == ".raw" else changed_mini(yaml.safe_load(text)))
+    with pytest.raises(ConfigError) as caught:
+        load_topology(rack, "mini", HARDWARE)
+    message = f"{caught.value}\n"
+    golden = case.with_suffix(".txt")
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(message)
+    assert message == golden.read_text()
+    assert message.count("\n") <= SCREEN_LINES
+    assert "rule:" in message and "remedy:" in message
+
+
+def test_a_missing_topology_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="mini"):
+        load_topology(FOLDER / "nowhere.yaml", "mini")
+
+
+@pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path"])
+def test_a_wrong_lab_machine_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="lab:machine"):
+        LabMachine.parse(text)
+
+
+def test_a_wrong_cpu_is_refused() -> None:
+    options = {"topology": "mini", "cpu": "z80", "seed": "00"}
+    with pytest.raises(ConfigError, match="emulated"):
+        load_settings("mini", options.get)
