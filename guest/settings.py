@@ -1,0 +1,203 @@
+"""What /etc/rack tells each role to do, and the configuration files of its daemons.
+
+Owns these files' contents, as pure functions of the topology. Leaves reading them to the
+roles' scripts (`guest/roles/<role>/README` says what each key means).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from config import addressing, names
+from config.topology import (
+    BootServer,
+    Firewall,
+    LxcHost,
+    Machine,
+    NfsServer,
+    Router,
+    San,
+    StorageNode,
+    Topology,
+)
+from guest import network
+from guest.templating import render
+
+TREE = "/media/stick"  # where the boot server has its boot tree
+SHARE, VOLUME = "/srv/share", "/srv/volume"
+HUGE_PAGE = 2 << 20
+OPEN_NETWORKS = ("lan", "wan", "internet")  # these reach one another through the router
+POOL_NETWORKS = ("lan", "internet")  # where machines PXE-boot
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine of a stack's topology."""
+
+    stack: str
+    topology: Topology
+    name: str
+
+    @property
+    def machine(self) -> Machine:
+        """The machine's entry."""
+        return self.topology.machines[self.name]
+
+    def address(self, of: str) -> IPv4Address:
+        """The management address of a machine of the topology."""
+        return addressing.management_address(self.topology, of)
+
+    def device(self, net: str) -> str | None:
+        """This machine's interface in a network."""
+        return network.device(self.stack, self.topology, self.name, net)
+
+
+Files = dict[str, str]
+
+
+def files(stack: str, topology: Topology, name: str) -> Files:
+    """The role's settings of a machine, `{path: text}`."""
+    place = Place(stack, topology, name)
+    machine = place.machine
+    found: Files = {
+        "etc/rack/machine.conf": _conf(
+            name=name, role=topology.machines[name].role, stack=stack, owner=names.owner_tag(stack)
+        )
+    }
+    for kind, make in MAKERS.items():
+        if isinstance(machine, kind):
+            found |= make(place, machine)
+    if topology.guests_on(name):
+        found |= _node(place)
+    return found
+
+
+def _conf(**values: object) -> str:
+    """`key=value` lines, to be read by sh."""
+    return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+def _boot_server(place: Place, _machine: BootServer) -> Files:
+    address = place.address(place.name)
+    known = [
+        {"mac": nic.mac, "address": nic.address.ip, "name": name}
+        for name in place.topology.machines
+        for nic in addressing.nics(place.stack, place.topology, name)[:1]
+        if nic.network in POOL_NETWORKS
+    ]
+    return {
+        "etc/rack/boot-server.conf": _conf(tree=TREE, address=address),
+        "etc/dnsmasq.conf": render(
+            "dnsmasq.conf", address=address, tree=TREE, hosts=known, pools=_pools(place.topology)
+        ),
+    }
+
+
+def _pools(topology: Topology) -> list[Mapping[str, object]]:
+    first, last = addressing.DYNAMIC_HOSTS
+    return [
+        {
+            "network": net,
+            "first": cidr[first],
+            "last": cidr[last],
+            "netmask": cidr.netmask,
+            "gateway": addressing.gateway(topology, net),
+        }
+        for net, cidr in ((n, topology.networks[n].cidr) for n in POOL_NETWORKS)  # type: ignore[index]
+        if net in topology.networks
+    ]
+
+
+def _router(place: Place, _machine: Router) -> Files:
+    found = {
+        "etc/nftables.nft": render(
+            "router.nft",
+            open=[device for each in OPEN_NETWORKS if (device := place.device(each))],
+            lan=place.device("lan"),
+            ipmi=place.device("ipmi"),
+        )
+    }
+    own = addressing.gateway(place.topology, "internet")
+    for server in place.topology.of(BootServer):
+        if own is not None:
+            found["etc/rack/dhcp-relay.conf"] = _conf(local=own, server=place.address(server))
+    return found
+
+
+def _firewall(place: Place, _machine: Firewall) -> Files:
+    inside, outside = place.device("internet"), place.device("isp")
+    return {"etc/nftables.nft": render("firewall.nft", inside=inside, outside=outside)}
+
+
+def _storage(place: Place, machine: StorageNode) -> Files:
+    # "host:name" in md's superblock is cut at 32 bytes, hence the short prefix.
+    settings = _conf(
+        homehost=f"rack-{names.prefix(place.stack)}",
+        name=place.name,
+        level=machine.array,
+        disks=len(machine.disks),
+    )
+    return {"etc/rack/array.conf": settings}
+
+
+def _node(place: Place) -> Files:
+    guests = place.topology.guests_on(place.name)
+    records = [
+        f"{name} {addressing.nics(place.stack, place.topology, name)[0].mac_dashed}\n"
+        for name in guests
+    ]
+    pages = sum(-(-guest.memory // HUGE_PAGE) for guest in guests.values())
+    return {
+        "etc/rack/guests": "".join(records),
+        "etc/rack/hugepages.conf": _conf(pages=pages),
+    }
+
+
+def _san(place: Place, _machine: San) -> Files:
+    settings = _conf(
+        vg=place.name,
+        disk="/dev/" + names.disk_letter(0, level=2),
+        owner=names.owner_tag(place.stack),
+        address=place.address(place.name),
+    )
+    return {"etc/rack/san.conf": settings}
+
+
+def _volume(place: Place, volume: str, mount: str) -> Files:
+    san, _, export = volume.partition("/")
+    return {"etc/rack/volume.conf": _conf(server=place.address(san), export=export, mount=mount)}
+
+
+def _nfs(place: Place, machine: NfsServer) -> Files:
+    lan = place.topology.networks["lan"].cidr
+    return {
+        **_volume(place, machine.volume, SHARE),
+        "etc/rack/nfs.conf": _conf(folder=SHARE),
+        "etc/exports": f"{SHARE} {lan}(rw,sync,no_subtree_check,no_root_squash,fsid=0)\n",
+    }
+
+
+def _lxc(place: Place, machine: LxcHost) -> Files:
+    gateway = addressing.gateway(place.topology, "wan") or "-"
+    records = []
+    for name, container in machine.containers.items():
+        mac = names.mac(place.stack, f"{place.name}.{name}", "wan")
+        address = addressing.container(place.topology, container.host)
+        records.append(f"{name} {mac} {address} {gateway}\n")
+    return {
+        **_volume(place, machine.volume, VOLUME),
+        "etc/rack/share.conf": _conf(server=place.address(machine.share), mount=SHARE),
+        "etc/rack/containers": "".join(records),
+    }
+
+
+MAKERS: Mapping[type[Machine], Callable[[Place, Any], Files]] = {
+    BootServer: _boot_server,
+    Router: _router,
+    Firewall: _firewall,
+    StorageNode: _storage,
+    San: _san,
+    NfsServer: _nfs,
+    LxcHost: _lxc,
+}

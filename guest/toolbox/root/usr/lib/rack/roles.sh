@@ -1,0 +1,84 @@
+# shellcheck shell=sh
+# What the roles' scripts share; they read it with `.`.
+
+# Full programs in /sbin before busybox's small ones in /usr/sbin (nbd-client).
+PATH=/sbin:/bin:$PATH
+
+# fail REASON...: ends the script with the reason, after its name.
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# wait_for SECONDS WHAT COMMAND...: runs COMMAND until it succeeds. Late: fails with what was
+# waited for and the last line the command said.
+wait_for() {
+    wait_seconds=$1 wait_what=$2
+    shift 2
+    wait_start=$(cut -d. -f1 /proc/uptime)
+    until wait_seen=$("$@" 2>&1); do
+        wait_now=$(cut -d. -f1 /proc/uptime)
+        [ $((wait_now - wait_start)) -lt "$wait_seconds" ] ||
+            fail "no $wait_what in $wait_seconds s; last seen: ${wait_seen##*
+}"
+        sleep 1
+    done
+}
+
+# put FILE: standard input becomes the file, whole or not at all.
+put() {
+    cat >"$1.new" && mv -f "$1.new" "$1"
+}
+
+# sum_of FILE: its sha256.
+sum_of() {
+    sha256sum "$1" | cut -d' ' -f1
+}
+
+# is_word TEXT: a plain file name, no path.
+is_word() {
+    case $1 in
+        '' | .* | *[!A-Za-z0-9._-]*) return 1 ;;
+    esac
+}
+
+# is_mac TEXT: six pairs of lower-case hex digits with dashes between.
+is_mac() {
+    echo "$1" | grep -Eqx '([0-9a-f]{2}-){5}[0-9a-f]{2}'
+}
+
+# is_sum TEXT: a sha256.
+is_sum() {
+    echo "$1" | grep -Eqx '[0-9a-f]{64}'
+}
+
+# is_number TEXT: decimal digits.
+is_number() {
+    case $1 in
+        '' | *[!0-9]*) return 1 ;;
+    esac
+}
+
+# signature_of DEVICE: what a disk's first sectors say it holds; nothing for a blank one.
+signature_of() {
+    signature=$(blkid "$1" 2>/dev/null | sed 's/^[^:]*: *//') || true
+    if [ -z "$signature" ] && head -c 2048 "$1" | grep -q LABELONE; then
+        signature="an LVM2 physical volume"
+    elif [ -z "$signature" ] && [ "$(dd if="$1" bs=1 skip=510 count=2 2>/dev/null | od -An -tx1)" = " 55 aa" ]; then
+        signature="a partition table"
+    fi
+    echo "$signature"
+}
+
+# logged FILE COMMAND...: runs it with its errors shown and kept, for the checks to tell.
+logged() {
+    log=$1
+    shift
+    mkdir -p "${log%/*}"
+    if "$@" 2>"$log"; then
+        rm -f "$log"
+    else
+        cat "$log" >&2
+        return 1
+    fi
+}

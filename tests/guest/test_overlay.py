@@ -1,0 +1,109 @@
+"""Overlays of the small rack: what is in them, with which modes, and that bytes repeat."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from config.load import FOLDER, load_topology
+from guest import network, rolefiles, settings
+from guest.overlay import MachineKeys, overlay
+
+STACK = "lab"
+RACK = load_topology(FOLDER / "mini.yaml", STACK)
+MACHINES = list(RACK.machines)
+KEYS = MachineKeys(host_key="PRIVATE", authorized_key="ecdsa-sha2-nistp256 AAAA admin")
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def members(name: str) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(overlay(STACK, RACK, name, KEYS))) as archive:
+        return archive.getmembers()
+
+
+def listing(name: str) -> str:
+    return "".join(
+        f"{each.mode:04o} {each.name}{' -> ' + each.linkname if each.linkname else ''}\n"
+        for each in members(name)
+    )
+
+
+def test_there_are_machines() -> None:
+    assert len(MACHINES) >= 8
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_listing_is_the_golden_one(name: str) -> None:
+    assert listing(name) == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_equal_arguments_give_equal_bytes(name: str) -> None:
+    assert overlay(STACK, RACK, name, KEYS) == overlay(STACK, RACK, name, KEYS)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_archive_is_sorted_without_times_and_owned_by_root(name: str) -> None:
+    found = members(name)
+    plain = [each.name for each in found if not each.isdir()]
+    assert plain == sorted(plain)
+    assert {(each.mtime, each.uid, each.gid, each.uname) for each in found} == {(0, 0, 0, "root")}
+    assert gzip.decompress(overlay(STACK, RACK, name, KEYS))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_service_has_its_script(name: str) -> None:
+    role = RACK.machines[name].role
+    common = rolefiles.GUEST / "common"
+    for service in ("sshd", "networking", *rolefiles.services(role)):
+        folders = (common, *rolefiles.folders(role))
+        assert any((each / "root/etc/init.d" / service).exists() for each in folders), service
+
+
+def test_another_key_gives_another_overlay() -> None:
+    other = MachineKeys(host_key="OTHER", authorized_key=KEYS.authorized_key)
+    assert overlay(STACK, RACK, "router", KEYS) != overlay(STACK, RACK, "router", other)
+
+
+def test_keys_don_t_show() -> None:
+    assert "PRIVATE" not in repr(KEYS)
+
+
+def test_a_compute_node_s_addresses_are_on_its_bridges() -> None:
+    text = network.interfaces(STACK, RACK, "compute1")
+    lan = text.split("iface lan\n")[1].split("\n\n")[0]
+    assert "bridge-ports eth0" in lan
+    assert "address 10.77.3.31/24" in lan
+    assert "gateway 10.77.3.1" in lan
+    assert "iface eth0\n\n" in text
+
+
+def test_the_router_sends_to_the_firewall_and_the_firewall_back() -> None:
+    assert "gateway 10.77.2.2" in network.interfaces(STACK, RACK, "router")
+    back = network.interfaces(STACK, RACK, "firewall")
+    assert "up ip route replace 10.77.3.0/24 via 10.77.2.1" in back
+    assert "gateway" not in back
+
+
+def test_dhcp_knows_every_machine_that_boots_from_the_network() -> None:
+    text = settings.files(STACK, RACK, "laptop")["etc/dnsmasq.conf"]
+    assert text.count("dhcp-host=") == len(MACHINES)
+    assert "10.77.3.200,10.77.3.239,255.255.255.0,infinite" in text
+    assert "set:internet,10.77.2.200" in text
+    assert "no-ping" not in text
+
+
+def test_huge_pages_are_the_guests_memory() -> None:
+    found = settings.files(STACK, RACK, "compute1")
+    guests = RACK.guests_on("compute1").values()
+    wanted = sum(guest.memory for guest in guests) // settings.HUGE_PAGE
+    assert found["etc/rack/hugepages.conf"] == f"pages={wanted}\n"
+
+
+def test_a_long_stack_s_array_name_fits_md_s_superblock() -> None:
+    stack = "experiment-with-a-long-name"
+    text = settings.files(stack, RACK, "storage1")["etc/rack/array.conf"]
+    values = dict(line.split("=") for line in text.splitlines())
+    assert len(f"{values['homehost']}:{values['name']}") <= 32
