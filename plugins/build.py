@@ -1,0 +1,175 @@
+"""Builds Pulumi's command line and plugins and sets up the folder they run from.
+
+`python -m plugins.build` does it all and prints the environment as shell lines. Owns which
+programs are built, when the user's own Pulumi is used instead, and the environment that
+Pulumi must run with. Leaves compiling to `plugins.golang`.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from artefacts import CommandFailed, cache_root, cached, digest, run
+from artefacts.cache import PROJECT
+from plugins.golang import go, program
+
+CLI = "3.255.0"
+"""The CLI that is built; a user's own is used from this version of the same major on."""
+
+VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
+PLUGINS = ("libvirt", "command")
+LANGUAGE_HOST = ("pulumi-language-python", "pulumi-language-python-exec")
+
+
+def tools() -> Path:
+    """The tools folder: `bin/` with the CLI and language host, beside nothing else.
+
+    Builds what the cache lacks (about six minutes on two cores the first time) and
+    installs the resource plugins into `home()` in the versions the installed SDKs ask for.
+
+    Raises:
+        CommandFailed: if Go is missing, a module can't be fetched, or a build fails.
+    """
+    programs = users_own() or _built()
+    name = "pulumi-bin-" + digest(*(str(path) for path in programs))
+
+    def assemble(folder: Path) -> None:
+        (folder / "bin").mkdir()
+        for path in programs:
+            _place(path, folder / "bin" / path.name)
+
+    folder = cached("tools", name, assemble)
+    for plugin in PLUGINS:
+        _install(folder, plugin)
+    return folder
+
+
+def _place(program: Path, target: Path) -> None:
+    """Our own programs as themselves: they look for each other in the folder they are in."""
+    if program.is_relative_to(cache_root()):
+        target.hardlink_to(program)
+    else:
+        target.symlink_to(program)
+
+
+def home() -> Path:
+    """Pulumi's home: plugins, selected stacks. In the project, so the user's is not touched."""
+    return cache_root() / "pulumi"
+
+
+def environment(tools: Path) -> dict[str, str]:
+    """What the environment must have on top of the current one for Pulumi to run.
+
+    The state lies in `.lab/state` unless PULUMI_BACKEND_URL is set or the user is logged
+    in to a backend; then theirs is used. The folder for the state is created.
+    """
+    search = [str(tools / "bin"), os.environ.get("PATH", os.defpath)]
+    if sys.prefix != sys.base_prefix:
+        # The language host takes the first python on PATH, whatever Pulumi.yaml says.
+        search.insert(0, str(Path(sys.prefix) / "bin"))
+    result = {
+        "PATH": os.pathsep.join(search),
+        "PULUMI_HOME": str(home()),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+    credentials = _users_credentials()
+    if credentials is not None:
+        result["PULUMI_CREDENTIALS_PATH"] = str(credentials)
+    elif "PULUMI_BACKEND_URL" not in os.environ:
+        state = PROJECT / ".lab" / "state"
+        state.mkdir(parents=True, exist_ok=True)
+        result["PULUMI_BACKEND_URL"] = f"file://{state}"
+    if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
+        result["PULUMI_CONFIG_PASSPHRASE"] = ""  # the state holds no secret; docs/decisions/0002
+    return result
+
+
+def _users_credentials() -> Path | None:
+    """The folder of the user's Pulumi credentials, if they say "logged in"."""
+    folder = Path(os.environ.get("PULUMI_CREDENTIALS_PATH") or Path.home() / ".pulumi")
+    try:
+        current = json.loads((folder / "credentials.json").read_text()).get("current")
+    except (OSError, ValueError):
+        return None
+    return folder if current else None
+
+
+def users_own() -> list[Path]:
+    """The CLI and language host on PATH, if they are there and new enough; else nothing.
+
+    New enough is: the same major version as the one built here and not older, because
+    older ones were not tried with these SDKs.
+    """
+    found = [shutil.which(name) for name in ("pulumi", *LANGUAGE_HOST)]
+    paths = [Path(path).resolve() for path in found if path is not None]
+    if len(paths) != len(found) or paths[0].is_relative_to(cache_root()):
+        return []
+    try:
+        text = run([paths[0], "version"], env={**os.environ, "PULUMI_HOME": str(home())})
+    except CommandFailed:
+        return []
+    numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
+    wanted = [int(number) for number in CLI.split(".")]
+    return paths if numbers[:1] == wanted[:1] and numbers >= wanted else []
+
+
+def _built() -> list[Path]:
+    cli = program(
+        "cli",
+        "pulumi",
+        "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+        f"-X {VERSION_VARIABLE}={CLI}",
+    )
+    host = program(
+        "langhost",
+        "pulumi-language-python",
+        "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+    )
+    return [cli, host, _runner()]
+
+
+def _runner() -> Path:
+    """pulumi-language-python-exec, a Python script in the SDK that the CLI is built with."""
+
+    def copy(folder: Path) -> None:
+        go("cli", "mod", "download", "github.com/pulumi/pulumi/sdk/v3")
+        sdk = go("cli", "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3").strip()
+        script = folder / "pulumi-language-python-exec"
+        script.write_bytes((Path(sdk) / "python" / "cmd" / script.name).read_bytes())
+        script.chmod(0o755)
+
+    return cached("tools", f"python-exec-{CLI}", copy) / "pulumi-language-python-exec"
+
+
+def _install(tools: Path, plugin: str) -> None:
+    """Put our build of a resource plugin where Pulumi looks for the SDK's version of it."""
+    wanted = version(f"pulumi-{plugin}")
+    binary = program(plugin, f"pulumi-resource-{plugin}", variables=f"-X main.version={wanted}")
+    folder = home() / "plugins" / f"resource-{plugin}-v{wanted}"
+    marker = folder / "built-from"
+    if marker.is_file() and marker.read_text() == binary.parent.name:
+        return
+    install = ["plugin", "install", "resource", plugin, wanted, "--reinstall", "--file"]
+    pulumi = [str(tools / "bin" / "pulumi"), *install, str(binary)]
+    run(pulumi, env={**os.environ, **environment(tools)})
+    marker.write_text(binary.parent.name)
+
+
+def main() -> None:
+    """Build everything and print the environment, ready for a shell's `eval`."""
+    try:
+        found = environment(tools())
+    except CommandFailed as error:
+        sys.exit(str(error))
+    for name, value in found.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+if __name__ == "__main__":
+    main()
