@@ -1,0 +1,63 @@
+"""Whether KVM really works here, found by booting a small guest on it.
+
+Owns that test and its remembered answer. Opening /dev/kvm proves nothing: inside some
+virtual machines it opens, yet a stock kernel never gets to its first line.
+"""
+
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from json import dumps, loads
+from pathlib import Path
+
+from artefacts import cached, digest, run
+from labmachine.emulator import environment
+from labmachine.image import MachineImage
+from labmachine.qemu import PROGRAM, Accelerator, probe_argv
+
+DEADLINE_S = 20.0  # a real KVM needs under 2
+PROOF = "Unable to mount root fs"  # the kernel's last words without a disk: all of it came up
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which accelerator to use, and why in one line."""
+
+    accelerator: Accelerator
+    reason: str
+
+
+def accelerator(image: MachineImage) -> Verdict:
+    """KVM if a guest boots on it within 20 s, else TCG.
+
+    Asked once per boot of the user's machine, qemu version and image; then remembered.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    version = run([PROGRAM, "--version"], env=environment())
+    key = digest(boot, os.uname().release, version, image.folder.name)
+
+    def test(folder: Path) -> None:
+        (folder / "verdict.json").write_text(dumps(asdict(_try_kvm(image))))
+
+    folder = cached("accelerator", key, test, title="trying KVM with a small guest")
+    return Verdict(**loads((folder / "verdict.json").read_text()))
+
+
+def _try_kvm(image: MachineImage) -> Verdict:
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return Verdict("tcg", "/dev/kvm can't be opened for reading and writing")
+    seen = ""
+    try:
+        done = subprocess.run(
+            probe_argv(image, "kvm"), capture_output=True, timeout=DEADLINE_S,
+            check=False, stdin=subprocess.DEVNULL, env=environment(),
+        )  # fmt: skip
+        seen = (done.stdout + done.stderr).decode(errors="replace")
+        failure = f"qemu ended with code {done.returncode}"
+    except subprocess.TimeoutExpired as error:
+        seen = (error.stdout or b"").decode(errors="replace")
+        failure = f"a guest didn't boot within {DEADLINE_S:.0f} s"
+    if PROOF in seen:
+        return Verdict("kvm", "a guest booted on it")
+    last = next((line.strip() for line in reversed(seen.splitlines()) if line.strip()), "nothing")
+    return Verdict("tcg", f"/dev/kvm opens, but {failure}; last seen: {last}")

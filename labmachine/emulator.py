@@ -1,0 +1,47 @@
+"""The qemu that runs the lab machine: Debian 13's, whatever the user's machine has.
+
+Owns fetching it (packages are only unpacked, nothing is installed) and the environment in
+which it is found first. Leaves its command line to `qemu`. Why not the system's: qemu 7.2
+loses interrupts and resets under nested SVM load, and boots take twice the time
+(docs/decisions/0003-pinned-qemu.md).
+"""
+
+import os
+from pathlib import Path
+
+from artefacts import cached, digest, run
+from labmachine.image import debian_sources
+
+RELEASE = "trixie"
+PACKAGES = ("qemu-system-x86", "seabios")
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+# The wrapper brings the loader and libraries that its qemu was built with.
+WRAPPER = f"""#!/bin/sh
+root=$(dirname "$(readlink -f "$0")")/root
+exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
+    --library-path "$root/{LIBRARIES}:$root/{LIBRARIES}/pulseaudio" \\
+    "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
+"""
+
+
+def emulator() -> Path:
+    """The folder with `qemu-system-x86_64`, fetched if it is not in the cache (seconds)."""
+    return cached("emulator", digest(Path(__file__)), _build, title="qemu for the lab machine")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with that qemu first on PATH."""
+    return dict(os.environ) | {"PATH": f"{emulator()}:{os.environ.get('PATH', os.defpath)}"}
+
+
+def _build(folder: Path) -> None:
+    argv = [
+        "mmdebstrap", "--variant=extract", "--mode=auto", "--format=directory",
+        f"--include={','.join(PACKAGES)}", '--aptopt=Apt::Install-Recommends "false"',
+        RELEASE, str(folder / "root"), *debian_sources(RELEASE),
+    ]  # fmt: skip
+    run(argv, log=folder / "build.log", hint="is the Debian mirror reachable?")
+    program = folder / "qemu-system-x86_64"
+    program.write_text(WRAPPER)
+    program.chmod(0o755)
+    run([program, "--version"])

@@ -1,0 +1,177 @@
+"""The lab machine's disk image: Debian 12 with libvirt, Open vSwitch, mdadm and LVM2.
+
+Owns the package list and the recipe; `labmachine/root/` is the file tree that is laid in
+before the packages are installed. The image is never changed: each machine writes to an
+overlay of its own. Leaves starting it to `qemu` and `machine`.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from artefacts import cached, digest, run
+
+RELEASE = "bookworm"
+ROOT_TREE = Path(__file__).parent / "root"
+DISK_SIZE = "6G"  # sparse; what the packages need and room for logs and definitions
+
+PACKAGES = (
+    "systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "nftables",
+    # The cloud kernel has all that's needed in 90 MB of modules. tiny-initramfs is a static
+    # init that loads two modules and mounts the root: no udev, no scripts.
+    "linux-image-cloud-amd64", "tiny-initramfs",
+    "libvirt-daemon-system", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu",
+    "openvswitch-switch", "mdadm", "lvm2", "nbd-client",
+    "openssh-server", "curl", "iputils-ping", "socat", "tcpdump", "xz-utils", "zstd",
+)  # fmt: skip
+
+LEFT_OUT = (
+    "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*",
+    "/usr/share/iso-codes/*", "/usr/share/bash-completion/*",
+    "/lib/udev/hwdb.d/*", "/usr/lib/udev/hwdb.d/*", "/usr/share/perl/*/unicore/*",
+)  # fmt: skip
+
+ENABLED = ("lab-uplink.service", "rack-array.service")
+
+# openvswitch-switch requires it: masked, ovs-vswitchd would silently not be started either.
+DISABLED = ("ovs-record-hostname.service",)
+
+# What a lab machine has no use for: each costs boot time, idle wake-ups, or both. Never mask
+# what a needed unit requires (libvirtd: virtlogd.socket, virtlockd.socket).
+MASKED = (
+    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "logrotate.timer",
+    "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "systemd-tmpfiles-clean.timer",
+    "mdcheck_start.timer", "mdcheck_continue.timer", "mdmonitor-oneshot.timer",
+    "mdmonitor.service", "lvm2-monitor.service", "lvm2-lvmpolld.socket", "dm-event.socket",
+    "blk-availability.service", "polkit.service", "uuidd.socket", "libvirt-guests.service",
+    "systemd-machined.service", "machines.target",
+    "var-lib-machines.mount", "getty.target", "serial-getty@ttyS0.service",
+    "systemd-pstore.service", "systemd-binfmt.service", "systemd-update-utmp.service",
+    "proc-sys-fs-binfmt_misc.automount", "systemd-update-utmp-runlevel.service",
+    "systemd-ask-password-wall.path", "systemd-ask-password-console.path",
+    "systemd-journal-flush.service", "systemd-repart.service",
+    "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-kernel-config.mount",
+    "sys-fs-fuse-connections.mount", "cryptsetup.target", "veritysetup.target",
+    "integritysetup.target", "systemd-network-generator.service",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MachineImage:
+    """One finished image: `disk` is a raw ext4 file system; kernel and initrd boot it."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk.raw"
+
+    @property
+    def kernel(self) -> Path:
+        return self.folder / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.folder / "initrd"
+
+
+def machine_image() -> MachineImage:
+    """The image made from this recipe, built with mmdebstrap if it isn't in the cache.
+
+    Works as root, and without through user namespaces (mmdebstrap's unshare mode).
+
+    Raises:
+        CommandFailed: when mmdebstrap or mkfs.ext4 fail; the message has their last lines.
+    """
+    key = digest(Path(__file__), ROOT_TREE)
+    title = "building the lab machine's image (Debian packages, about a minute)"
+    return MachineImage(cached("labmachine", key, _build, title=title))
+
+
+def _build(folder: Path) -> None:
+    as_root = os.geteuid() == 0
+    helper: list[str] = [] if as_root else ["mmdebstrap", "--unshare-helper"]
+    if not as_root:
+        folder.chmod(0o777)  # the namespace's root is another user out here
+    overlay, tree = folder / "root.tar", folder / "root"
+    log, disk = folder / "build.log", folder / "disk.raw"
+    pack_tree(ROOT_TREE, overlay)
+    hint = f"the whole log: {log}" if log.exists() else "is the Debian mirror reachable?"
+    run(mmdebstrap_argv(tree, overlay, debian_sources(RELEASE)), log=log, hint=hint)
+    kernel = run([*helper, "sh", "-c", f"ls {tree}/boot/vmlinuz-*"]).split()[-1]
+    initrd = kernel.replace("vmlinuz", "initrd.img")
+    for source, name in ((kernel, "vmlinuz"), (initrd, "initrd")):
+        (folder / name).touch()
+        (folder / name).chmod(0o666)
+        run([*helper, "cp", "--no-preserve=mode", source, folder / name])
+        (folder / name).chmod(0o644)
+    run(["truncate", "-s", DISK_SIZE, disk])
+    disk.chmod(0o666)
+    run([*helper, "mkfs.ext4", "-q", "-m", "0", "-L", "labmachine", "-d", tree, disk], log=log)
+    run([*helper, "rm", "-rf", tree])
+    overlay.unlink()
+    disk.chmod(0o444)
+    folder.chmod(0o755)
+
+
+def mmdebstrap_argv(tree: Path, overlay: Path, sources: list[str]) -> list[str]:
+    """The command that fills `tree`; `overlay` is the tar with our files."""
+    commands = (
+        f'systemctl --quiet --root="$1" enable {" ".join(ENABLED)}',
+        f'systemctl --quiet --root="$1" disable {" ".join(DISABLED)}',
+        f'systemctl --quiet --root="$1" mask {" ".join(MASKED)}',
+        # The guests' switches are the rack's; identity is each machine's own.
+        'rm -f "$1"/etc/libvirt/qemu/networks/default.xml "$1"/etc/ssh/ssh_host_*',
+        'rm -f "$1"/etc/libvirt/qemu/networks/autostart/default.xml "$1"/etc/resolv.conf',
+        # Without machined to start, libvirt makes its guests' cgroups itself.
+        'rm "$1"/usr/share/dbus-1/system-services/org.freedesktop.machine1.service',
+        'chroot "$1" update-tirfs',
+    )
+    return [
+        "mmdebstrap", "--variant=minbase", "--mode=auto", "--format=directory",
+        f"--include={','.join(PACKAGES)}",
+        '--aptopt=Apt::Install-Recommends "false"',
+        "--dpkgopt=force-confold", "--dpkgopt=force-confdef",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
+        f"--essential-hook=tar-in {overlay} /",
+        *(f"--customize-hook={command}" for command in commands),
+        '--customize-hook=: > "$1"/etc/machine-id',
+        RELEASE, str(tree), *sources,
+    ]  # fmt: skip
+
+
+def debian_sources(release: str) -> list[str]:
+    """A release's apt lines, from the mirrors of the user's own apt; none: mmdebstrap's default.
+
+    A mirror that the user has for one release of Debian serves the others too.
+    """
+    fields = "$(ORIGIN) $(RELEASE) $(COMPONENT) $(REPO_URI)"
+    try:
+        known = run(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"])
+    except RuntimeError:
+        return []
+    return list(dict.fromkeys(_apt_lines(known.splitlines(), release)))
+
+
+def _apt_lines(targets: list[str], wanted: str) -> Iterator[str]:
+    for target in targets:
+        origin, release, component, uri = target.split()
+        if origin == "Debian" and component == "main" and release[:1].isalpha():
+            suite = release.partition("-")[2]
+            yield f"deb {uri} {wanted}{'-' + suite if suite else ''} {component}"
+
+
+def pack_tree(source: Path, target: Path) -> None:
+    """Write a folder as a tar that belongs to root, with modes 755 and 644 and no times."""
+
+    def as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = entry.mtime = 0
+        entry.uname = entry.gname = "root"
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return entry
+
+    with tarfile.open(target, "w") as tar:
+        for child in sorted(source.rglob("*")):
+            tar.add(child, child.relative_to(source).as_posix(), recursive=False, filter=as_root)

@@ -1,0 +1,102 @@
+"""What must hold before a lab machine is created: programs, memory, disk space, its port.
+
+Owns those checks; each finding names key, value, rule and remedy, and nothing has been
+created when they are raised. Leaves the settings' own limits to `config.labmachine`.
+"""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from config.errors import ConfigError, Problem
+from config.labmachine import LabMachine
+from labmachine.state import State
+
+MIB = 1 << 20
+OVERLAY_ROOM = 2 << 30  # what the machine writes over its image: logs, definitions
+QEMU_ROOM = 512 * MIB  # qemu's own memory: translated code and I/O
+PROGRAMS = {
+    "mmdebstrap": "apt install mmdebstrap",
+    "qemu-img": "apt install qemu-utils",
+    "ssh": "apt install openssh-client",
+    "ssh-keygen": "apt install openssh-client",
+}
+
+
+def check(settings: LabMachine, state: State) -> None:
+    """Raise if the machine can't run here.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    found = [*_programs(), *_memory(settings), *_space(settings, state), *_port(settings)]
+    if found:
+        raise ConfigError("labmachine.yaml", found)
+
+
+def _programs() -> Iterator[Problem]:
+    for program, remedy in PROGRAMS.items():
+        if shutil.which(program) is None:
+            yield Problem("(this machine)", program, "this program must be on PATH", remedy)
+
+
+def _memory(settings: LabMachine) -> Iterator[Problem]:
+    available = available_memory()
+    if settings.memory + QEMU_ROOM > available:
+        yield Problem(
+            "memory", f"{settings.memory // MIB} MiB",
+            f"with {QEMU_ROOM // MIB} MiB for qemu itself at most the {available // MIB} MiB "
+            "that are available here",
+            "lower `memory` in config/labmachine.yaml, or stop other programs",
+        )  # fmt: skip
+
+
+def _space(settings: LabMachine, state: State) -> Iterator[Problem]:
+    held = sum(
+        file.stat().st_blocks * 512 for file in state.folder.glob("*") if file.is_file()
+    )  # what the machine's files take already
+    wanted = sum(settings.disks.values()) + OVERLAY_ROOM - held
+    base = next(folder for folder in state.folder.parents if folder.is_dir())
+    free = shutil.disk_usage(base).free
+    if wanted > free:
+        yield Problem(
+            "disks", f"{wanted // MIB} MiB when all are full",
+            f"at most the {free // MIB} MiB that are free under {base}",
+            "make disks fewer or smaller in config/labmachine.yaml, or free space",
+        )  # fmt: skip
+
+
+def _port(settings: LabMachine) -> Iterator[Problem]:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", settings.ssh_port))
+        except OSError as error:
+            yield Problem(
+                "ssh_port", settings.ssh_port, f"a free port on 127.0.0.1 ({error.strerror})",
+                "choose another in config/labmachine.yaml, or stop what listens there",
+            )  # fmt: skip
+
+
+def available_memory() -> int:
+    """Bytes this process may still use: MemAvailable, or less if its control groups say so."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return min([int(fields["MemAvailable"].split()[0]) << 10, *_group_limits()])
+
+
+def _group_limits() -> Iterator[int]:
+    """What is left of each control group's limit, from this process's group upwards."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, kinds, group = line.split(":", 2)
+        if kinds not in {"", "memory"}:
+            continue
+        base = Path("/sys/fs/cgroup") / kinds
+        limit, usage = ("memory.limit_in_bytes", "memory.usage_in_bytes") if kinds else (
+            "memory.max", "memory.current")  # fmt: skip
+        here = base / group.lstrip("/")
+        for folder in [here, *(each for each in here.parents if each.is_relative_to(base))]:
+            try:
+                yield int((folder / limit).read_text()) - int((folder / usage).read_text())
+            except (OSError, ValueError):
+                continue  # no limit ("max"), or no such file at the top

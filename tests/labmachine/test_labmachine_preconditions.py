@@ -1,0 +1,55 @@
+"""What is refused before anything is created."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from config.errors import ConfigError
+from config.labmachine import LabMachine
+from labmachine import preconditions
+from labmachine.state import State
+
+
+def _settings(**changes: object) -> LabMachine:
+    small = {"memory": "2GiB", "ssh_port": 22899, "disks": {"disk1": "64MiB"}}
+    return LabMachine.model_validate({**small, **changes})
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preconditions, "available_memory", lambda: 64 << 30)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+
+
+def _refused(settings: LabMachine, folder: Path) -> str:
+    with pytest.raises(ConfigError) as error:
+        preconditions.check(settings, State(folder / "machine"))
+    assert list(folder.iterdir()) == []
+    return str(error.value)
+
+
+def test_a_machine_that_fits_passes(tmp_path: Path) -> None:
+    preconditions.check(_settings(), State(tmp_path / "machine"))
+
+
+def test_more_memory_than_there_is(tmp_path: Path) -> None:
+    assert "memory: 65536 MiB" in _refused(_settings(memory="64GiB"), tmp_path)
+
+
+def test_more_disk_than_there_is(tmp_path: Path) -> None:
+    assert "disks: " in _refused(_settings(disks={"disk1": "900TiB"}), tmp_path)
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"ssh_port: {port}" in _refused(_settings(ssh_port=port), tmp_path)
+
+
+def test_a_missing_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "apt install qemu-utils" in _refused(_settings(), tmp_path)
