@@ -1,0 +1,97 @@
+"""Commands as resources: a script on the lab machine, a command on a machine, a local step.
+
+Owns how such a resource is made, so that each is idempotent and its text shows in a preview.
+Leaves what a command does to `scripts/`, `guest/` and the `lab` command.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import pulumi
+from pulumi_command import local
+
+from config import access
+from config.settings import Settings
+
+SCRIPTS = Path(__file__).parent / "scripts"
+
+
+def lab_script(
+    name: str,
+    settings: Settings,
+    script: str,
+    *,
+    apply: Sequence[object],
+    remove: Sequence[object],
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """A script of `scripts/` on the lab machine, with its arguments for making and removing.
+
+    It goes in by standard input: a lab machine needs nothing of this project installed.
+    """
+    return local.Command(
+        name,
+        create=_words(["sh", "-s", "--", "apply", *apply]),
+        delete=_words(["sh", "-s", "--", "remove", *remove]),
+        stdin=(SCRIPTS / f"{script}.sh").read_text(),
+        interpreter=access.shell(settings.lab, access.LAB_MACHINE, settings.ssh_config),
+        opts=opts,
+    )
+
+
+def machine_command(
+    name: str,
+    settings: Settings,
+    machine: str,
+    *,
+    create: Sequence[object],
+    delete: Sequence[object] | None = None,
+    stdin: str | None = None,
+    wanted: Sequence[pulumi.Input[str]] = (),
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """A command inside a machine of the rack, at any level.
+
+    It is run again when anything of it changes; `wanted` only tells that it must.
+    """
+    return local.Command(
+        name,
+        create=_words(create),
+        delete=_words(delete) if delete else None,
+        stdin=stdin,
+        environment=_wanted(wanted),
+        interpreter=access.shell(settings.lab, machine, settings.ssh_config),
+        opts=opts,
+    )
+
+
+def lab_command(
+    name: str,
+    settings: Settings,
+    *,
+    create: Sequence[object],
+    delete: Sequence[object] | None = None,
+    wanted: Sequence[pulumi.Input[str]] = (),
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """A step of the `lab` command on the machine Pulumi runs on, e.g. building an image.
+
+    It is run again when anything of it changes; `wanted` only tells that it must.
+    """
+    own = ["lab", "--stack", settings.stack]
+    return local.Command(
+        name,
+        create=_words([*own, *create]),
+        delete=_words([*own, *delete]) if delete else None,
+        environment=_wanted(wanted),
+        opts=opts,
+    )
+
+
+def _wanted(parts: Sequence[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]] | None:
+    return {f"WANTED_{index}": part for index, part in enumerate(parts)} or None
+
+
+def _words(argv: Sequence[object]) -> str:
+    return shlex.join(str(word) for word in argv)

@@ -1,0 +1,108 @@
+"""What every machine of the rack has, at both levels: an image, an overlay, a boot entry.
+
+Owns the steps around a domain: its entry on the boot server before, its readiness after.
+Leaves the domain itself to `first_level_node` and `second_level_guest`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_libvirt as libvirt
+from pulumi_command import local
+
+from components.command import lab_command
+from config.addressing import Nic
+from config.settings import Settings
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class MachineArgs:
+    """One machine: memory in bytes, NICs eth0 first, and what it boots."""
+
+    name: str
+    role: str
+    memory: int
+    cpus: int
+    nics: tuple[Nic, ...]
+    image_key: str
+    overlay_sha256: str
+
+    @property
+    def mac_dashed(self) -> str:
+        """Its name in the boot tree: eth0's MAC."""
+        return self.nics[0].mac_dashed
+
+
+@dataclass(frozen=True)
+class BootTree:
+    """What publishing on the boot server needs: its domain, and the images there by role."""
+
+    domain: libvirt.Domain
+    images: Mapping[str, pulumi.Resource]
+
+
+def boot_entry(
+    settings: Settings, args: MachineArgs, tree: BootTree, parent: pulumi.Resource
+) -> local.Command:
+    """The machine's entry on the boot server; it goes with the boot server."""
+    return lab_command(
+        f"{args.name}-boot-entry",
+        settings,
+        create=["publish", "entry", args.name, args.image_key, args.overlay_sha256],
+        delete=["unpublish", args.mac_dashed],
+        opts=pulumi.ResourceOptions(
+            parent=parent, depends_on=[tree.images[args.role]], deleted_with=tree.domain
+        ),
+    )
+
+
+def ready(
+    settings: Settings,
+    args: MachineArgs,
+    domain: libvirt.Domain,
+    parent: pulumi.Resource,
+    depends_on: Sequence[pulumi.Resource],
+) -> local.Command:
+    """The machine runs what its boot entry says; stdout is its timeline as JSON."""
+    return lab_command(
+        f"{args.name}-ready",
+        settings,
+        create=["converge", args.name, args.image_key, args.overlay_sha256],
+        wanted=[domain.id],
+        opts=pulumi.ResourceOptions(
+            parent=parent, depends_on=[domain, *depends_on], deleted_with=domain
+        ),
+    )
+
+
+def domain_opts(
+    parent: pulumi.Resource,
+    provider: libvirt.Provider,
+    depends_on: Sequence[pulumi.Resource],
+    deleted_with: pulumi.Resource | None = None,
+) -> pulumi.ResourceOptions:
+    """A domain's options. Power is the BMC's business, so a domain that is off is no diff."""
+    return pulumi.ResourceOptions(
+        parent=parent,
+        provider=provider,
+        depends_on=list(depends_on),
+        deleted_with=deleted_with,
+        ignore_changes=["running"],
+        delete_before_replace=True,
+    )
+
+
+def interfaces(
+    nics: Sequence[Nic], bridges: Mapping[str, str]
+) -> list[libvirt.DomainNetworkInterfaceArgs]:
+    """A domain's NICs, each in the bridge of its network."""
+    return [
+        libvirt.DomainNetworkInterfaceArgs(bridge=bridges[nic.network], mac=nic.mac.upper())
+        for nic in nics
+    ]
+
+
+SERIAL_CONSOLE = libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")

@@ -1,0 +1,232 @@
+"""Rack: the whole rack as one graph, from the topology.
+
+Owns which component gets what from which; it alone knows them all. Leaves every name and
+number to `config/`.
+"""
+
+from collections.abc import Mapping
+
+import pulumi
+
+from alpine.boottree import common_key
+from alpine.image import image_key
+from components.boot_server import BootServer, BootServerArgs
+from components.command import lab_command, lab_script
+from components.first_level_node import FirstLevelNode, FirstLevelNodeArgs
+from components.lab import libvirt_provider, open_lab
+from components.lxc_compute import LxcCompute, LxcComputeArgs
+from components.machine import MachineArgs
+from components.network import OvsNetwork, OvsNetworkArgs
+from components.nfs import Nfs, NfsArgs
+from components.raid import RaidVolume, RaidVolumeArgs
+from components.san import San, SanArgs
+from components.second_level_guest import Host, SecondLevelGuestArgs
+from config import addressing, names, topology
+from config.settings import Settings
+from guest.overlay import MachineKeys, overlay
+
+ARRAY_IN_NODE = "/dev/md0"  # guest/roles/storage assembles it
+
+
+class Rack(pulumi.ComponentResource):
+    """Everything a topology names. `services`: the containers' URLs by name."""
+
+    services: Mapping[str, str]
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("rack:lab:Rack", settings.stack)
+        settings.write_access()
+        self._settings = settings
+        self._topology = settings.topology
+        self._opts = pulumi.ResourceOptions(parent=self)
+        self._lab = open_lab(settings, self._opts)
+        self._networks = self._make_networks()
+        self._raid = self._make_raid()
+        self._logs = self._make_logs()
+        self._boot_server = self._make_boot_server()
+        self._nodes = self._make_nodes()
+        self._hosts = self._make_hosts()
+        self._sans = self._make_sans()
+        self._nfs = self._make_nfs()
+        self._lxc = self._make_lxc()
+        self._commit_nodes()
+        self.services = {
+            name: url for lxc in self._lxc.values() for name, url in lxc.services.items()
+        }
+        self.register_outputs({"services": self.services})
+
+    @property
+    def _bridges(self) -> dict[str, str]:
+        return {network: switch.bridge for network, switch in self._networks.items()}
+
+    def _machine(self, name: str) -> MachineArgs:
+        """A machine's arguments; its overlay is kept where `lab publish` finds it."""
+        machine = self._topology.machines[name]
+        settings = self._settings
+        keys = MachineKeys(
+            host_key=settings.host_key(name).private, authorized_key=settings.admin_key.public
+        )
+        content = overlay(settings.stack, self._topology, name, keys)
+        return MachineArgs(
+            name=name,
+            role=machine.role,
+            memory=machine.memory,
+            cpus=machine.cpus,
+            nics=addressing.nics(settings.stack, self._topology, name),
+            image_key=image_key(machine.role),
+            overlay_sha256=settings.keep_overlay(name, content),
+        )
+
+    def _make_networks(self) -> dict[str, OvsNetwork]:
+        made: dict[str, OvsNetwork] = {}
+        for network in self._topology.networks:
+            args = OvsNetworkArgs(network)
+            if network == "lan":
+                via = addressing.gateway(self._topology, network)
+                routes = (
+                    (other.cidr, via)
+                    for name, other in self._topology.networks.items()
+                    if via and name != network and addressing.gateway(self._topology, name)
+                )
+                args = OvsNetworkArgs(
+                    network, addressing.lab_machine(self._topology), tuple(routes)
+                )
+            made[network] = OvsNetwork(self._lab, args, opts=self._opts)
+        return made
+
+    def _make_raid(self) -> RaidVolume:
+        volumes = {
+            names.node_volume(name, names.disk_letter(index, level=1)): size
+            for name, node in self._topology.of(topology.StorageNode).items()
+            for index, size in enumerate(node.disks)
+        }
+        for name, laptop in self._topology.of(topology.BootServer).items():
+            volumes[names.node_volume(name, "stick")] = laptop.stick
+        args = RaidVolumeArgs(self._topology.array, volumes)
+        return RaidVolume(self._lab, args, opts=self._opts)
+
+    def _make_logs(self) -> pulumi.Resource:
+        folder = names.log_folder(self._settings.stack)
+        return lab_script(
+            "logs", self._settings, "logs", apply=[folder], remove=[folder], opts=self._opts
+        )
+
+    def _make_boot_server(self) -> BootServer:
+        name = next(iter(self._topology.of(topology.BootServer)))
+        stick = names.node_volume(name, "stick")
+        roles = {machine.role for machine in self._topology.machines.values()}
+        args = BootServerArgs(
+            machine=self._machine(name),
+            stick=self._raid.paths[stick],
+            image_keys={role: image_key(role) for role in sorted(roles)},
+            common_key=common_key(),
+            bridges=self._bridges,
+            needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],
+        )
+        return BootServer(self._lab, args, opts=self._opts)
+
+    def _make_nodes(self) -> dict[str, FirstLevelNode]:
+        made: dict[str, FirstLevelNode] = {}
+        nodes = self._topology.of(topology.Node)
+        for name, node in sorted(nodes.items(), key=lambda item: item[1].networks[0] != "lan"):
+            if isinstance(node, topology.BootServer):
+                continue
+            count = len(node.disks) if isinstance(node, topology.StorageNode) else 0
+            volumes = [
+                names.node_volume(name, names.disk_letter(index, level=1)) for index in range(count)
+            ]
+            needs: list[pulumi.Resource] = [
+                self._logs,
+                *(self._networks[network] for network in node.networks),
+                *(self._raid.volumes[volume] for volume in volumes),
+            ]
+            if node.networks[0] != "lan":  # it PXE-boots through the router's DHCP relay
+                needs += [made[router] for router in self._topology.of(topology.Router)]
+            made[name] = FirstLevelNode(
+                self._lab,
+                FirstLevelNodeArgs(
+                    machine=self._machine(name),
+                    tree=self._boot_server.tree,
+                    bridges=self._bridges,
+                    disks=tuple(self._raid.paths[volume] for volume in volumes),
+                    needs=needs,
+                ),
+                opts=self._opts,
+            )
+        return made
+
+    def _make_hosts(self) -> dict[str, Host]:
+        return {
+            name: Host(name, node, libvirt_provider(self._settings, name, self._opts))
+            for name, node in self._nodes.items()
+            if self._topology.guests_on(name)
+        }
+
+    def _guest(self, name: str, guest: topology.Guest) -> SecondLevelGuestArgs:
+        return SecondLevelGuestArgs(
+            self._machine(name), self._hosts[guest.node], self._boot_server.tree
+        )
+
+    def _make_sans(self) -> dict[str, San]:
+        return {
+            name: San(
+                self._lab,
+                SanArgs(self._guest(name, san), ARRAY_IN_NODE, san.volumes),
+                opts=self._opts,
+            )
+            for name, san in self._topology.of(topology.San).items()
+        }
+
+    def _volume(self, reference: str) -> tuple[pulumi.Resource, int]:
+        """The resource and the bytes of a `san/volume`."""
+        san, _, volume = reference.partition("/")
+        return self._sans[san].volumes[volume], self._topology.of(topology.San)[san].volumes[volume]
+
+    def _make_nfs(self) -> dict[str, Nfs]:
+        return {
+            name: Nfs(
+                self._lab,
+                NfsArgs(self._guest(name, nfs), *self._volume(nfs.volume)),
+                opts=self._opts,
+            )
+            for name, nfs in self._topology.of(topology.NfsServer).items()
+        }
+
+    def _make_lxc(self) -> dict[str, LxcCompute]:
+        made = {}
+        for name, lxc in self._topology.of(topology.LxcHost).items():
+            volume, size = self._volume(lxc.volume)
+            args = LxcComputeArgs(
+                guest=self._guest(name, lxc),
+                volume=volume,
+                volume_size=size,
+                share=self._nfs[lxc.share],
+                containers=lxc.containers,
+                services={
+                    container: f"http://{addressing.container(self._topology, inside.host).ip}/"
+                    for container, inside in lxc.containers.items()
+                },
+            )
+            made[name] = LxcCompute(self._lab, args, opts=self._opts)
+        return made
+
+    def _commit_nodes(self) -> None:
+        """Each node's overlay learns the guests that libvirt now knows there."""
+        guests = {
+            name: component.guest
+            for group in (self._sans, self._nfs, self._lxc)
+            for name, component in group.items()
+        }
+        for name, host in self._hosts.items():
+            mine = [guests[guest] for guest in self._topology.guests_on(name)]
+            lab_command(
+                f"{name}-commit",
+                self._settings,
+                create=["commit", name],
+                wanted=[guest.domain.id for guest in mine],
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[guest.domain for guest in mine],
+                    deleted_with=host.node.domain,
+                ),
+            )

@@ -1,0 +1,82 @@
+#!/bin/sh
+# The md array over the lab machine's physical disks, and the volume group on it.
+#   array.sh apply NAME TAG LEVEL SERIAL...
+#   array.sh remove NAME TAG SERIAL...
+# Adopts what carries the stack's names; refuses disks that hold anything else.
+set -eu
+
+refuse() {
+    echo "array $name: $1" >&2
+    exit 1
+}
+
+# The disk with a serial number, as the kernel names it.
+disk_of() {
+    path=$(lsblk --nodeps --noheadings --paths --output NAME,SERIAL |
+        awk -v serial="$1" '$2 == serial { print $1 }')
+    [ -b "$path" ] || refuse "no disk with serial number $1; lsblk -o NAME,SERIAL lists them"
+    echo "$path"
+}
+
+# The md name in a disk's superblock without its homehost; empty if there is none.
+member_of() {
+    mdadm --examine --export "$1" 2>/dev/null | sed -n 's/^MD_NAME=\(.*:\)\{0,1\}//p'
+}
+
+assemble() {
+    members=0
+    for disk in "$@"; do
+        found=$(member_of "$disk")
+        if [ "$found" = "$name" ]; then
+            members=$((members + 1))
+        elif [ -n "$found" ] || [ -n "$(wipefs --noheadings --output TYPE "$disk")" ]; then
+            refuse "$disk holds ${found:-$(wipefs --noheadings --output TYPE "$disk")}; nothing was changed. If that data may go: wipefs --all $disk"
+        fi
+    done
+    [ ! -b "$device" ] || return 0
+    if [ "$members" -gt 0 ]; then
+        mdadm --assemble --run "$device" --name="$name" "$@" >&2
+    else
+        mdadm --create "$device" --run --quiet --homehost=any --name="$name" --metadata=1.2 \
+            --bitmap=internal --level="$level" --raid-devices=$# "$@" >&2
+    fi
+}
+
+apply() {
+    level=$1
+    shift
+    disks=''
+    for serial in "$@"; do disks="$disks $(disk_of "$serial")"; done
+    # shellcheck disable=SC2086 # device paths have no blanks
+    assemble $disks
+    udevadm settle --timeout=60
+    if vgs "$name" >/dev/null 2>&1; then
+        vgs --noheadings --options vg_tags "$name" | grep -qw "$tag" ||
+            refuse "a volume group $name is there and not this stack's; rename it"
+        vgchange --quiet --activate y "$name" >/dev/null
+    else
+        vgcreate --quiet --yes --addtag "$tag" "$name" "$device" >&2
+    fi
+    mdadm --detail --export "$device" | grep -E '^MD_(LEVEL|DEVICES|UUID)='
+}
+
+remove() {
+    if vgs --noheadings --options vg_tags "$name" 2>/dev/null | grep -qw "$tag"; then
+        vgremove --quiet --force --yes "$name" >&2
+        pvremove --quiet --force --yes "$device" >&2
+        lvmdevices --deldev "$device" >/dev/null 2>&1 || true # only where a devices file is used
+    fi
+    [ ! -b "$device" ] || mdadm --stop --quiet "$device" >&2
+    for serial in "$@"; do
+        disk=$(disk_of "$serial")
+        [ "$(member_of "$disk")" != "$name" ] || mdadm --zero-superblock --force "$disk"
+    done
+}
+
+action=$1 name=$2 tag=$3
+device=/dev/md/$name
+shift 3
+case $action in
+    apply) apply "$@" ;;
+    remove) remove "$@" ;;
+esac

@@ -1,0 +1,110 @@
+"""SecondLevelGuest: a KVM inside a first-level node, through the node's own libvirtd.
+
+Owns its domain, its boot entry and the copy of its boot tree in the node. Leaves what it
+does to its role; a node that is reset starts it again by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_libvirt as libvirt
+
+from components import machine
+from components.command import machine_command
+from components.domain_xml import domain_xslt
+from components.first_level_node import FirstLevelNode
+from components.lab import Lab
+from components.machine import BootTree, MachineArgs
+from config import names
+
+GUEST_TREES = "/var/lib/rack/guests"  # guest/hypervisor keeps one boot tree a guest there
+SHARE = "boot"  # the 9p mount tag, as guest/initramfs/init expects it
+
+
+@dataclass(frozen=True)
+class Host:
+    """The node a guest lives in, and the provider of that node's libvirtd."""
+
+    name: str
+    node: FirstLevelNode
+    provider: libvirt.Provider
+
+
+@dataclass(frozen=True)
+class SecondLevelGuestArgs:
+    """A machine, the node it lives in, and where its boot entry goes."""
+
+    machine: MachineArgs
+    host: Host
+    tree: BootTree
+
+
+class SecondLevelGuest(pulumi.ComponentResource):
+    """A diskless machine inside a node; `domain` exists as long as the node does."""
+
+    domain: libvirt.Domain
+    timeline: pulumi.Output[str]
+
+    def __init__(
+        self,
+        lab: Lab,
+        args: SecondLevelGuestArgs,
+        *,
+        disk: str | None = None,
+        needs: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`disk`: a device in the node that becomes vda. `needs`: what its services use."""
+        name, host = args.machine.name, args.host
+        super().__init__("rack:lab:SecondLevelGuest", name, None, opts)
+        settings = lab.settings
+        entry = machine.boot_entry(settings, args.machine, args.tree, self)
+        sync = machine_command(
+            f"{name}-boot-tree",
+            settings,
+            host.name,
+            create=["rack-guest-sync", name, args.machine.mac_dashed],
+            wanted=[args.machine.image_key, args.machine.overlay_sha256],
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[entry, host.node], deleted_with=host.node.domain
+            ),
+        )
+        folder = f"{GUEST_TREES}/{name}"
+        self.domain = libvirt.Domain(
+            name,
+            name=names.domain(settings.stack, name),
+            memory=args.machine.memory // machine.MIB,
+            vcpu=args.machine.cpus,
+            machine="q35",
+            autostart=True,
+            running=True,
+            kernel=f"{folder}/boot/vmlinux",
+            initrd=f"{folder}/boot/initramfs",
+            cmdlines=[
+                {"rack.tree": f"9p://{SHARE}", "rack.machine": args.machine.mac_dashed},
+                {"console": "ttyS0", "_": "quiet"},
+            ],
+            filesystems=[
+                libvirt.DomainFilesystemArgs(
+                    source=folder, target=SHARE, readonly=True, accessmode="passthrough"
+                )
+            ],
+            disks=[libvirt.DomainDiskArgs(block_device=disk)] if disk else [],
+            network_interfaces=machine.interfaces(
+                args.machine.nics, {nic.network: nic.network for nic in args.machine.nics}
+            ),
+            consoles=[machine.SERIAL_CONSOLE],
+            xml=libvirt.DomainXmlArgs(
+                xslt=domain_xslt(
+                    owner=names.owner_tag(settings.stack),
+                    log=settings.console_log(name),
+                    openvswitch=False,
+                    cpu_features=settings.guest_cpu,
+                )
+            ),
+            opts=machine.domain_opts(self, host.provider, [sync], deleted_with=host.node.domain),
+        )
+        state = machine.ready(settings, args.machine, self.domain, self, [sync, *needs])
+        self.timeline = state.stdout
+        self.register_outputs({"domain": self.domain.name, "timeline": self.timeline})

@@ -1,0 +1,128 @@
+"""The real program's graph under a recording monitor, against a golden file.
+
+config/mini.yaml itself is the input. What depends on guest/ and alpine/ (image keys, overlay
+digests) is fixed, so the golden changes only when the graph does. Write it anew with:
+UPDATE_GOLDEN=1 pytest tests/components
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pulumi.runtime import mocks
+from pulumi.runtime.settings import Settings as RuntimeSettings
+from pulumi.runtime.settings import configure
+from pulumi.runtime.stack import wait_for_rpcs
+
+from components import rack
+from config.settings import Settings, load_settings
+
+GOLDEN = Path(__file__).parent / "mini.graph.yaml"
+SEED = "00" * 32
+
+
+class FixedOutputs(mocks.Mocks):
+    """Every resource gets an id and gives back its inputs."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        return f"{args.name}-id", dict(args.inputs) | {"stdout": ""}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        raise AssertionError(f"the program calls no function, this one was called: {args.token}")
+
+
+class RecordingMonitor(mocks.MockMonitor):
+    """Keeps what the mocks don't: urns (each once), dependencies, registered outputs."""
+
+    def __init__(self) -> None:
+        super().__init__(FixedOutputs())
+        self.requests: dict[str, Any] = {}
+        self.outputs: set[str] = set()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (gRPC's name)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        assert answer.urn not in self.requests, f"{answer.urn} stands twice"
+        self.requests[answer.urn] = request
+        return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        self.outputs.add(request.urn)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingMonitor]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rack, "image_key", lambda role: f"key-of-{role}")
+        patch.setattr(rack, "common_key", lambda: "key-of-boot-files")
+        patch.setattr(rack, "overlay", lambda *_: b"overlay")
+        folder = tmp_path_factory.mktemp("stack")
+        patch.setattr("config.settings.stack_folder", lambda _: folder)
+        patch.setattr(Settings, "ssh_config", Path("ssh_config"))
+        settings = load_settings("mini", {"topology": "mini", "seed": SEED}.get)
+        recording = RecordingMonitor()
+        asyncio.run(_run(recording, settings))
+    yield recording
+
+
+async def _run(monitor: RecordingMonitor, settings: Settings) -> None:
+    configure(RuntimeSettings(monitor=monitor, project="rack-lab", stack="mini", dry_run=False))
+    rack.Rack(settings)
+    await wait_for_rpcs()
+
+
+def graph(monitor: RecordingMonitor) -> dict[str, dict[str, Any]]:
+    """Each resource by `type name`: parent, what it waits for, what deletes it, its command."""
+    names = {urn: f"{r.type} {r.name}" for urn, r in monitor.requests.items()}
+    result = {}
+    for urn, request in monitor.requests.items():
+        inputs = dict(request.object)
+        entry: dict[str, Any] = {
+            "parent": names.get(request.parent),
+            "waits_for": sorted(names[each] for each in request.dependencies),
+            "deleted_with": names.get(request.deletedWith),
+            "provider": names.get(request.provider.rsplit("::", 1)[0]),
+            "ignores": list(request.ignoreChanges),
+            "create": inputs.get("create"),
+            "delete": inputs.get("delete"),
+            "memory": inputs.get("memory"),
+            "bridge": inputs.get("bridge"),
+        }
+        result[names[urn]] = {key: value for key, value in entry.items() if value}
+    return dict(sorted(result.items()))
+
+
+def test_graph_is_the_golden_one(monitor: RecordingMonitor) -> None:
+    found = graph(monitor)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(yaml.safe_dump(found, sort_keys=False, width=100))
+    assert found == yaml.safe_load(GOLDEN.read_text())
+    assert len(found) > 80
+
+
+def test_every_component_registers_its_outputs(monitor: RecordingMonitor) -> None:
+    components = [urn for urn, r in monitor.requests.items() if r.type.startswith("rack:lab:")]
+    assert components
+    assert [urn for urn in components if urn not in monitor.outputs] == []
+
+
+def test_every_resource_has_a_parent(monitor: RecordingMonitor) -> None:
+    orphans = [r.name for r in monitor.requests.values() if not r.parent]
+    assert orphans == ["mini"], "all but the rack itself hang below it"
+
+
+def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None:
+    """Destroy must end with dead nodes: what a delete would need them for is skipped."""
+    inside = {
+        name: entry
+        for name, entry in graph(monitor).items()
+        if ("-libvirt" in entry.get("provider", "") and "labmachine" not in entry["provider"])
+        or "-boot-tree" in name
+        or "-ready" in name
+    }
+    assert len(inside) > 10
+    assert [name for name, entry in inside.items() if "deleted_with" not in entry] == []
