@@ -1,0 +1,48 @@
+# The commands of README's first screen. STACK=… chooses the stack, YES=1 answers questions.
+STACK ?= lab
+export STACK
+
+# Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
+PULUMI = eval "$$(.venv/bin/python -m plugins.build)" && pulumi
+SOURCES = alpine artefacts components config guest lab labmachine plugins tests __main__.py
+
+.PHONY: up preview refresh down clean check test test-rack env setup
+
+up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
+	@.venv/bin/lab machine up
+	@$(PULUMI) stack select --create $(STACK) && pulumi up --yes --skip-preview
+
+preview: setup ## what up would change; contacts no machine
+	@$(PULUMI) stack select --create $(STACK) && pulumi preview --diff
+
+refresh: setup ## compare the state with the machines
+	@$(PULUMI) stack select $(STACK) && pulumi refresh --yes
+
+down: setup ## destroy the stack and stop the lab machine
+	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview
+	@.venv/bin/lab machine down
+
+clean: ## remove artefacts, the lab machine and every stack's files
+	@[ ! -x .venv/bin/lab ] || .venv/bin/lab machine down
+	rm -rf .cache .lab .venv
+
+check: setup ## the quick checks, under a minute
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/mypy $(SOURCES)
+	.venv/bin/pytest -m "not vm and not rack" --ignore=tests/plugins
+
+test: check ## the proof, real machines included
+	@.venv/bin/python -m plugins.build >/dev/null
+	.venv/bin/pytest tests/plugins --durations=5
+	.venv/bin/pytest -m vm -s --durations=0
+	.venv/bin/lab machine down
+
+test-rack: setup ## the small rack whole, both levels of guests
+	.venv/bin/pytest -m rack -s --durations=0
+
+env: setup
+	@.venv/bin/python -m plugins.build
+
+setup:
+	@./setup.sh

@@ -1,0 +1,182 @@
+"""The command line of `lab`.
+
+Owns names, options and output of the commands; errors end with exit code 1 and one screen.
+Leaves the work to the modules beside it.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from artefacts import CommandFailed
+from config.errors import ConfigError
+from config.settings import Settings, load_settings, stack_options
+from lab import converge as convergence
+from lab import doctor as examination
+from lab import publish as publishing
+from lab import sessions
+from lab.remote import boot_log
+from lab.status import rack_status
+from labmachine import machine as lab_machine
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
+publish_app = typer.Typer(no_args_is_help=True, help="Steps of the Pulumi program.")
+app.add_typer(machine_app, name="machine")
+app.add_typer(publish_app, name="publish", hidden=True)
+
+screen = Console()
+
+
+@dataclass
+class Chosen:
+    """The stack that --stack names; its settings are read when a command needs them."""
+
+    stack: str
+
+    def settings(self) -> Settings:
+        """The stack's settings, and its ssh configuration written."""
+        settings = load_settings(self.stack, stack_options(self.stack))
+        settings.write_access()
+        return settings
+
+
+@app.callback()
+def choose(
+    context: typer.Context,
+    stack: Annotated[str, typer.Option(envvar="STACK", help="The Pulumi stack.")] = "lab",
+) -> None:
+    """A simulated rack of servers on one lab machine."""
+    context.obj = Chosen(stack)
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """What this machine can do; each finding with its remedy."""
+    bad = 0
+    for finding in examination.examine(context.obj.settings()):
+        mark = "[green]✓[/]" if finding.fine else "[red]✗[/]"
+        screen.print(f"{mark} {finding.about}: {finding.found}", highlight=False)
+        if not finding.fine:
+            bad += 1
+            screen.print(f"    remedy: {finding.remedy}", highlight=False)
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Each machine: level, power, phase, addresses, what it serves."""
+    report = rack_status(context.obj.settings())
+    if as_json:
+        print(json.dumps({"machines": {n: asdict(each) for n, each in report.items()}}, indent=2))
+        return
+    table = Table("machine", "level", "role", "power", "phase", "addresses", "serves")
+    for name, each in report.items():
+        addresses = "\n".join(f"{net} {ip}" for net, ip in each.addresses.items())
+        table.add_row(
+            name, str(each.level), each.role, each.power, each.phase, addresses,
+            "\n".join(each.serves),
+        )  # fmt: skip
+    screen.print(table)
+
+
+@app.command()
+def ssh(context: typer.Context, name: str, command: list[str] | None = None) -> None:
+    """A shell, or `-- COMMAND`, on any machine or container; its exit code is passed on."""
+    sessions.ssh(context.obj.settings(), name, command or [])
+
+
+@app.command()
+def console(context: typer.Context, name: str) -> None:
+    """The serial console; Ctrl-] ends it."""
+    sessions.console(context.obj.settings(), name)
+
+
+@app.command()
+def logs(context: typer.Context, name: str) -> None:
+    """The machine's boot log: all that its console said."""
+    print(boot_log(context.obj.settings(), name))
+
+
+@app.command(hidden=True)
+def wait(context: typer.Context, name: str) -> None:
+    """Wait until a machine is ready."""
+    convergence.wait_ready(context.obj.settings(), name)
+
+
+@app.command(hidden=True)
+def converge(context: typer.Context, name: str, key: str, sha256: str) -> None:
+    """Bring a machine to an image and overlay; prints its timeline."""
+    print(convergence.converge(context.obj.settings(), name, key, sha256), end="")
+
+
+@app.command(hidden=True)
+def commit(context: typer.Context, name: str) -> None:
+    """Keep on the boot server what was changed on a machine since its overlay."""
+    publishing.commit(context.obj.settings(), name)
+
+
+@app.command(hidden=True)
+def unpublish(context: typer.Context, mac: str) -> None:
+    """Remove a machine's boot entry."""
+    publishing.unpublish_entry(context.obj.settings(), mac)
+
+
+@publish_app.command("stick")
+def publish_stick(context: typer.Context, name: str, device: str) -> None:
+    """Write the USB stick to a device of the lab machine."""
+    publishing.write_stick(context.obj.settings(), name, device)
+
+
+@publish_app.command("boot")
+def publish_boot(context: typer.Context, key: str) -> None:
+    """Put kernel, initramfs and quarantine image on the boot server."""
+    publishing.publish_common(context.obj.settings(), key)
+
+
+@publish_app.command("image")
+def publish_image(context: typer.Context, role: str, key: str) -> None:
+    """Build a role's image and put it on the boot server."""
+    publishing.publish_image(context.obj.settings(), role, key)
+
+
+@publish_app.command("entry")
+def publish_entry(context: typer.Context, name: str, key: str, sha256: str) -> None:
+    """Put a machine's overlay and boot.env on the boot server."""
+    publishing.publish_entry(context.obj.settings(), name, key, sha256)
+
+
+@machine_app.command("up")
+def machine_up() -> None:
+    """Start it, or say that it runs."""
+    lab_machine.up()
+
+
+@machine_app.command("down")
+def machine_down() -> None:
+    """Shut it down; its disks stay."""
+    lab_machine.down()
+
+
+@machine_app.command("status")
+def machine_status() -> None:
+    """Whether it runs and answers."""
+    found = lab_machine.status()
+    screen.print(f"{found.state}, pid {found.pid}, ssh {'answers' if found.answers else 'silent'}")
+
+
+def main() -> None:
+    """The console script: one-screen errors, exit code 1."""
+    try:
+        app()
+    except (ConfigError, CommandFailed, lab_machine.MachineError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,138 @@
+"""Carrying boot files, images and overlays to the boot server.
+
+Owns the transport and doing nothing where the boot server has it already. Leaves building to
+`alpine/` and the boot tree's rules to guest/roles/boot-server.
+"""
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+from alpine import boottree, image, stick
+from artefacts import CommandFailed, run, step
+from config import access, addressing
+from config.settings import Settings
+from config.topology import BootServer
+from lab.remote import ask, shell_argv
+
+TREE = "/media/stick"  # guest/roles/boot-server mounts the stick there
+BLOCK = 1 << 20
+
+
+def boot_server(settings: Settings) -> str:
+    """The name of the machine that offers PXE."""
+    return next(iter(settings.topology.of(BootServer)))
+
+
+def publish_common(settings: Settings, key: str) -> None:
+    """Put what every boot tree has on the boot server, where it differs.
+
+    Raises:
+        CommandFailed: when `key` isn't what the sources make now.
+    """
+    _planned("boot files", key, boottree.common_key())
+    server = boot_server(settings)
+    for target, source in boottree.common_files().items():
+        _put(settings, server, source, f"{TREE}/{target}")
+
+
+def publish_image(settings: Settings, role: str, key: str) -> None:
+    """Build a role's image if need be and put it on the boot server.
+
+    Raises:
+        CommandFailed: when `key` isn't what the sources make now.
+    """
+    _planned(f"image {role}", key, image.image_key(role))
+    built = image.role_image(role)
+    server = boot_server(settings)
+    with step(f"image {role} to {server}"):
+        there = ask(settings, server, ["boot-image", "has", key]).strip()
+        if there != "yes":
+            ask(settings, server, ["boot-image", "put", key], stdin=built.read_bytes())
+
+
+def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
+    """Put a machine's overlay on the boot server and point its boot.env at image and overlay."""
+    mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+    content = settings.overlay_file(name, sha256).read_bytes()
+    ask(settings, boot_server(settings), ["boot-entry", "set", mac, key, sha256], stdin=content)
+
+
+def unpublish_entry(settings: Settings, mac: str) -> None:
+    """Remove a machine's entry; it boots the quarantine image from then on."""
+    ask(settings, boot_server(settings), ["boot-entry", "remove", mac])
+
+
+def commit(settings: Settings, name: str) -> None:
+    """Keep on the boot server what was changed on a machine since its overlay."""
+    mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+    with tempfile.TemporaryDirectory() as work:
+        changed = Path(work) / "commit.tar.gz"
+        run([*shell_argv(settings, name), "lbu package -"], output=changed)
+        content = changed.read_bytes()
+    ask(settings, boot_server(settings), ["boot-entry", "commit", mac], stdin=content)
+
+
+def write_stick(settings: Settings, name: str, device: str) -> None:
+    """Make the laptop's USB stick and write it to a device of the lab machine."""
+    nic = addressing.nics(settings.stack, settings.topology, name)[0]
+    machines = settings.topology.machines
+    roles = {machine.role for machine in machines.values()}
+    files = boottree.common_files()
+    for role in sorted(roles):  # all go in one copy; one by one over ssh takes minutes
+        files |= boottree.image_files(role, image.image_key(role))
+    with tempfile.TemporaryDirectory() as work:
+        overlay = max((settings.folder / "overlays" / name).glob("overlay-*.tar.gz"))
+        sha256 = overlay.name.removeprefix("overlay-").removesuffix(".tar.gz")
+        folder = f"machines/{nic.mac_dashed}"
+        entry = Path(work) / "boot.env"
+        entry.write_text(
+            f"image=/images/{image.image_key(machines[name].role)}.squashfs\n"
+            f"overlay=/{folder}/{overlay.name}\noverlay_sha256={sha256}\n"
+        )
+        files |= {f"{folder}/boot.env": entry, f"{folder}/{overlay.name}": overlay}
+        disk = Path(work) / "stick"
+        size = settings.topology.of(BootServer)[name].stick
+        with step("writing the USB stick"):
+            stick.write_stick(disk, files, size_bytes=size, machine=nic.mac_dashed)
+            _write_device(settings, disk, device)
+
+
+def _write_device(settings: Settings, disk: Path, device: str) -> None:
+    """Copy up to the last written byte: behind it a FAT file system has only free space."""
+    with disk.open("rb") as source:
+        end = _data_end(source.fileno())
+        content = source.read(end)
+    command = f"dd of={shlex.quote(device)} bs=1M iflag=fullblock conv=fsync status=none"
+    run([*shell_argv(settings, access.LAB_MACHINE), command], stdin=content)
+
+
+def _data_end(file: int) -> int:
+    """The offset behind a sparse file's last data, rounded up to 1 MiB."""
+    end = position = 0
+    while True:
+        try:
+            position = os.lseek(file, os.lseek(file, position, os.SEEK_DATA), os.SEEK_HOLE)
+        except OSError:  # ENXIO: no data behind this
+            os.lseek(file, 0, os.SEEK_SET)
+            return -(-end // BLOCK) * BLOCK
+        end = position
+
+
+def _planned(what: str, key: str, now: str) -> None:
+    if key != now:
+        raise CommandFailed(
+            f"{what}: {key} was planned, the sources make {now}. Run it again: pulumi up"
+        )
+
+
+def _put(settings: Settings, server: str, source: Path, target: str) -> None:
+    """Copy a file unless the server's has the same sha256; atomically, by a rename."""
+    wanted = run(["sha256sum", source]).split()[0]
+    found = ask(settings, server, ["sh", "-c", f"sha256sum {target} 2>/dev/null || true"])
+    if found.split()[:1] == [wanted]:
+        return
+    script = f"mkdir -p {Path(target).parent} && cat > {target}.new && mv {target}.new {target}"
+    with step(f"{source.name} to {server}"):
+        ask(settings, server, ["sh", "-c", script], stdin=source.read_bytes())

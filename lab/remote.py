@@ -1,0 +1,81 @@
+"""Reaching machines over ssh, with the stack's own client configuration.
+
+Owns running a command on a machine and waiting until one can be reached. Leaves addresses,
+keys and jumps to `config.access`.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from artefacts import CommandFailed, run
+from config import access, addressing
+from config.settings import PROJECT, Settings
+from config.topology import Guest
+
+CONSOLE_LINES = 8
+SSH_FAILED = 255  # ssh(1), EXIT STATUS: an error of ssh itself
+
+
+def shell_argv(settings: Settings, machine: str) -> list[str]:
+    """The argv that runs its last argument, a shell command, on a machine."""
+    return access.shell(settings.lab, machine, PROJECT / settings.ssh_config)
+
+
+def ask(
+    settings: Settings,
+    machine: str,
+    command: Sequence[object],
+    *,
+    stdin: bytes | None = None,
+    timeout_s: float | None = None,
+) -> str:
+    """Run a command on a machine and return its output.
+
+    Raises:
+        CommandFailed: when it fails or the machine can't be reached.
+    """
+    return run(
+        [*shell_argv(settings, machine), shlex.join(str(word) for word in command)],
+        stdin=stdin,
+        timeout_s=timeout_s,
+        hint=f"to look: lab --stack {settings.stack} logs {machine}",
+    )
+
+
+def on_lab_machine(settings: Settings, script: str, timeout_s: float | None = None) -> str:
+    """Run a shell script on the lab machine and return its output."""
+    return run(
+        [*shell_argv(settings, access.LAB_MACHINE), script],
+        timeout_s=timeout_s,
+        hint="to look: lab machine status",
+    )
+
+
+def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
+    """Wait on the lab machine, which is close, until the machine's sshd takes connections.
+
+    Raises:
+        CommandFailed: after `deadline_s` seconds; it tells what the machine's console last said.
+    """
+    address = addressing.management_address(settings.topology, machine)
+    probe = f"until (exec 3<>/dev/tcp/{address}/22) 2>/dev/null; do sleep 1; done"
+    try:
+        on_lab_machine(settings, f"timeout {deadline_s} bash -c {shlex.quote(probe)}")
+    except CommandFailed as error:
+        seen = boot_log(settings, machine, lines=CONSOLE_LINES)
+        raise CommandFailed(
+            f"{machine}: waited {deadline_s} s for its sshd at {address}.\n"
+            f"Its console last said:\n{seen or '(nothing)'}\n"
+            f"to look: lab --stack {settings.stack} console {machine}"
+        ) from error
+
+
+def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:
+    """What a machine wrote to its serial console, or as much of it as can be reached."""
+    tail = ["tail", "-n", str(lines) if lines else "+1"]
+    entry = settings.topology.machines[machine]
+    host = entry.node if isinstance(entry, Guest) else access.LAB_MACHINE
+    try:
+        return ask(settings, host, [*tail, settings.console_log(machine)], timeout_s=60)
+    except CommandFailed as error:
+        return f"(its log can't be read: {error})"

@@ -1,0 +1,98 @@
+"""A stack under test: its settings, running Pulumi and lab on it, changing its topology.
+
+Owns making and removing such a stack, and how commands are run and shown. Leaves what is
+proved to the tests.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.load import FOLDER
+from plugins.build import environment, tools
+
+PROJECT = FOLDER.parent
+HANG_S = 2400
+
+
+@dataclass(frozen=True)
+class Rack:
+    """The stack under test; `topology` is its file, which a test may change."""
+
+    stack: str
+    settings: Path
+    topology: Path
+    environ: dict[str, str]
+
+    def pulumi(self, *arguments: str, check: bool = True) -> str:
+        """Run Pulumi on the stack; what it printed."""
+        return self._run("pulumi", *arguments, "--stack", self.stack, check=check)
+
+    def lab(self, *arguments: str, check: bool = True) -> str:
+        """Run the lab command on the stack; what it printed."""
+        return self._run("lab", "--stack", self.stack, *arguments, check=check)
+
+    def status(self) -> dict[str, Any]:
+        """The machines of `lab status --json`."""
+        found: dict[str, Any] = json.loads(self.lab("status", "--json"))["machines"]
+        return found
+
+    def lab_machine(self, script: str) -> str:
+        """Run a shell script on the lab machine."""
+        return self.lab("ssh", "labmachine", "--", "sh", "-c", script)
+
+    def change(self, dotted: str, value: object) -> None:
+        """Set a key of the stack's topology."""
+        data = yaml.safe_load(self.topology.read_text())
+        *parents, last = dotted.split("/")
+        place = data
+        for part in parents:
+            place = place[part]
+        place[last] = value
+        self.topology.write_text(yaml.safe_dump(data))
+
+    def _run(self, *argv: str, check: bool) -> str:
+        began = time.monotonic()
+        done = subprocess.run(
+            argv, cwd=PROJECT, env=self.environ, text=True, timeout=HANG_S, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        print(f"$ {' '.join(argv)}  # {time.monotonic() - began:.0f} s, code {done.returncode}")
+        print(done.stdout)
+        if check:
+            assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}"
+        return done.stdout
+
+
+@contextmanager
+def stack(name: str, folder: Path, changes: Mapping[str, object]) -> Iterator[Rack]:
+    """A stack over config/mini.yaml with changed keys; destroyed and removed, whatever happens.
+
+    `changes` are by path, e.g. "networks/lan/cidr".
+    """
+    topology = folder / f"{name}.yaml"
+    topology.write_text((FOLDER / "mini.yaml").read_text())
+    settings = PROJECT / f"Pulumi.{name}.yaml"
+    options = {"lab:topology": str(topology.with_suffix(""))}
+    settings.write_text(yaml.safe_dump({"config": options}))
+    environ = os.environ | environment(tools())
+    environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), environ["PATH"]])
+    rack = Rack(name, settings, topology, environ)
+    for path, value in changes.items():
+        rack.change(path, value)
+    rack.pulumi("stack", "select", "--create")
+    try:
+        yield rack
+    finally:
+        rack.pulumi("destroy", "--yes", "--skip-preview", check=False)
+        rack.pulumi("stack", "rm", "--yes", "--force", check=False)
+        settings.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""Switches, array and volumes for real, in two stacks on one lab machine.
+
+The tests tell one story and run in the order they stand in.
+"""
+
+import pytest
+from leftovers import LEFTOVERS
+from small_rack import Rack
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
+
+PARTS = ("rack:lab:Rack", "labmachine-libvirt", "rack:lab:OvsNetwork", "rack:lab:RaidVolume")
+ONLY = [word for part in PARTS for word in ("--target", f"**{part}**")]
+UP = ("up", "--yes", "--skip-preview", *ONLY)
+
+
+def bridges(rack: Rack) -> list[str]:
+    found = rack.lab_machine("ovs-vsctl list-br").split()
+    return [name for name in found if name.startswith(f"{rack.stack}-")]
+
+
+def test_preview_contacts_nothing_and_lists_every_machine(rack: Rack) -> None:
+    shown = rack.pulumi("preview")
+    for name in ("laptop", "router", "firewall", "storage1", "compute1", "san1", "nfs1", "lxc1"):
+        assert f"libvirt:index:Domain {name} create" in shown
+
+
+def test_up_makes_six_switches_an_array_and_volumes(rack: Rack) -> None:
+    rack.pulumi(*UP)
+    assert len(bridges(rack)) == 6
+    assert "raid1" in rack.lab_machine("mdadm --detail /dev/md/rack-ci")
+    volumes = rack.lab_machine("lvs --noheadings -o lv_name rack-ci").split()
+    assert sorted(volumes) == ["laptop-stick", "storage1-sda", "storage1-sdb"]
+    networks = rack.lab_machine("virsh net-dumpxml ci-lan")
+    assert "<virtualport type='openvswitch'" in networks
+
+
+def test_a_second_up_changes_nothing(rack: Rack) -> None:
+    rack.pulumi(*UP, "--expect-no-changes")
+
+
+def test_a_larger_disk_is_an_update_of_its_volume_alone(rack: Rack) -> None:
+    rack.change("machines/storage1/disks", ["1028MiB", "1028MiB"])
+    shown = rack.pulumi("preview", *ONLY)
+    assert "storage1-sda-volume update" in shown
+    assert "2 to update" in shown
+    rack.pulumi(*UP)
+    size = rack.lab_machine("lvs --noheadings --units b -o lv_size rack-ci/storage1-sda").strip()
+    assert size == f"{1028 << 20}B"
+
+
+def test_a_smaller_disk_is_refused_and_nothing_is_lost(rack: Rack) -> None:
+    rack.change("machines/storage1/disks", ["512MiB", "512MiB"])
+    shown = rack.pulumi(*UP, check=False)
+    assert "it is never shrunk" in shown
+    rack.change("machines/storage1/disks", ["1028MiB", "1028MiB"])
+    rack.pulumi(*UP)
+
+
+def test_a_foreign_disk_is_refused_untouched(other: Rack) -> None:
+    other.lab_machine("mkfs.ext4 -q -L precious /dev/disk/by-id/virtio-disk3")
+    shown = other.pulumi(*UP, check=False)
+    assert "holds ext4; nothing was changed" in shown
+    assert "precious" in other.lab_machine("blkid /dev/disk/by-id/virtio-disk3")
+    other.lab_machine("wipefs --all --quiet /dev/disk/by-id/virtio-disk3")
+
+
+def test_two_stacks_dont_touch_each_other(rack: Rack, other: Rack) -> None:
+    other.pulumi(*UP)
+    assert len(bridges(other)) == 6
+    rack.pulumi(*UP, "--expect-no-changes")
+    other.pulumi("destroy", "--yes", "--skip-preview")
+    assert bridges(other) == []
+    assert len(bridges(rack)) == 6
+    assert "rack-ci" in rack.lab_machine("vgs --noheadings -o vg_name")
+
+
+def test_destroy_leaves_nothing(rack: Rack) -> None:
+    rack.pulumi("destroy", "--yes", "--skip-preview")
+    found = {name: rack.lab_machine(script).strip() for name, script in LEFTOVERS.items()}
+    assert found == dict.fromkeys(LEFTOVERS, "")
