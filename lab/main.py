@@ -89,8 +89,13 @@ def status(
 
 
 @app.command()
-def ssh(context: typer.Context, name: str, command: list[str] | None = None) -> None:
-    """A shell, or `-- COMMAND`, on any machine or container; its exit code is passed on."""
+def ssh(
+    context: typer.Context, name: str, command: Annotated[list[str] | None, typer.Argument()] = None
+) -> None:
+    """A shell, or `-- COMMAND`, on any machine or container; its exit code is passed on.
+
+    One word after `--` is a shell command line, several are a program and its arguments.
+    """
     sessions.ssh(context.obj.settings(), name, command or [])
 
 

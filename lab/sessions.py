@@ -20,10 +20,14 @@ VIRSH = "virsh -c qemu:///system"
 
 
 def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
-    """Open a shell, or run a command, on a machine, a container or the lab machine."""
-    host, wrapped = _inside(settings, name, command)
+    """Open a shell, or run a command, on a machine, a container or the lab machine.
+
+    A command of one word is a shell command line, as with ssh(1).
+    """
+    argument = ["sh", "-c", *command] if len(command) == 1 else command
+    host, wrapped = _inside(settings, name, argument)
     argv = shell_argv(settings, host)
-    if sys.stdin.isatty() and argv[0] == "ssh":
+    if sys.stdin.isatty() and sys.stdout.isatty() and argv[0] == "ssh":
         argv = ["-tt" if part == "-T" else part for part in argv]
     if wrapped:
         argv.append(shlex.join(wrapped))

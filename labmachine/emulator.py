@@ -1,9 +1,9 @@
-"""The qemu that runs the lab machine: Debian 13's, whatever the user's machine has.
+"""The qemu that runs the lab machine: Debian's newest stable backport, whatever the user's has.
 
 Owns fetching it (packages are only unpacked, nothing is installed) and the environment in
-which it is found first. Leaves its command line to `qemu`. Why not the system's: qemu 7.2
-loses interrupts and resets under nested SVM load, and boots take twice the time
-(docs/decisions/0003-pinned-qemu.md).
+which it is found first. Leaves its command line to `qemu`. Why not the system's: before 10.2
+emulated SVM changes a CPU's pending interrupts without a lock, so nested machines lose them
+and halt or reset (docs/decisions/0003-qemu-from-backports.md).
 """
 
 import os
@@ -13,6 +13,7 @@ from artefacts import cached, digest, run
 from labmachine.image import debian_sources
 
 RELEASE = "trixie"
+BACKPORTS = f"{RELEASE}-backports"
 PACKAGES = ("qemu-system-x86", "seabios")
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 # The wrapper brings the loader and libraries that its qemu was built with.
@@ -35,10 +36,13 @@ def environment() -> dict[str, str]:
 
 
 def _build(folder: Path) -> None:
+    sources = debian_sources(RELEASE)
+    backports = [line.replace(f" {RELEASE} ", f" {BACKPORTS} ") for line in sources]
     argv = [
         "mmdebstrap", "--variant=extract", "--mode=auto", "--format=directory",
         f"--include={','.join(PACKAGES)}", '--aptopt=Apt::Install-Recommends "false"',
-        RELEASE, str(folder / "root"), *debian_sources(RELEASE),
+        f'--aptopt=APT::Default-Release "{BACKPORTS}"',
+        RELEASE, str(folder / "root"), *dict.fromkeys([*sources, *backports]),
     ]  # fmt: skip
     run(argv, log=folder / "build.log", hint="is the Debian mirror reachable?")
     program = folder / "qemu-system-x86_64"
