@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages='dosfstools e2fsprogs git libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server
+packages='dosfstools e2fsprogs gcc git libc6-dev libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server
     python3-venv qemu-system-x86 qemu-utils shellcheck squashfs-tools syslinux syslinux-common
     uidmap xsltproc'
 

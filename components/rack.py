@@ -40,6 +40,7 @@ class Rack(pulumi.ComponentResource):
         self._topology = settings.topology
         self._opts = pulumi.ResourceOptions(parent=self)
         self._lab = open_lab(settings, self._opts)
+        self._booted: list[pulumi.Resource] = []
         self._networks = self._make_networks()
         self._raid = self._make_raid()
         self._logs = self._make_logs()
@@ -76,6 +77,11 @@ class Rack(pulumi.ComponentResource):
             image_key=image_key(machine.role),
             overlay_sha256=settings.keep_overlay(name, content),
         )
+
+    def _turn(self) -> list[pulumi.Resource]:
+        """What the next machine waits for, so that no more boot at once than the lab can bear."""
+        most = self._settings.boots_at_once
+        return [self._booted[-most]] if most and len(self._booted) >= most else []
 
     def _make_networks(self) -> dict[str, OvsNetwork]:
         made: dict[str, OvsNetwork] = {}
@@ -137,6 +143,7 @@ class Rack(pulumi.ComponentResource):
             ]
             needs: list[pulumi.Resource] = [
                 self._logs,
+                *self._turn(),
                 *(self._networks[network] for network in node.networks),
                 *(self._raid.volumes[volume] for volume in volumes),
             ]
@@ -153,6 +160,7 @@ class Rack(pulumi.ComponentResource):
                 ),
                 opts=self._opts,
             )
+            self._booted.append(made[name])
         return made
 
     def _make_hosts(self) -> dict[str, Host]:
@@ -164,18 +172,16 @@ class Rack(pulumi.ComponentResource):
 
     def _guest(self, name: str, guest: topology.Guest) -> SecondLevelGuestArgs:
         return SecondLevelGuestArgs(
-            self._machine(name), self._hosts[guest.node], self._boot_server.tree
+            self._machine(name), self._hosts[guest.node], self._boot_server.tree, self._turn()
         )
 
     def _make_sans(self) -> dict[str, San]:
-        return {
-            name: San(
-                self._lab,
-                SanArgs(self._guest(name, san), ARRAY_IN_NODE, san.volumes),
-                opts=self._opts,
-            )
-            for name, san in self._topology.of(topology.San).items()
-        }
+        made = {}
+        for name, san in self._topology.of(topology.San).items():
+            args = SanArgs(self._guest(name, san), ARRAY_IN_NODE, san.volumes)
+            made[name] = San(self._lab, args, opts=self._opts)
+            self._booted.append(made[name].guest)
+        return made
 
     def _volume(self, reference: str) -> tuple[pulumi.Resource, int]:
         """The resource and the bytes of a `san/volume`."""
@@ -183,14 +189,12 @@ class Rack(pulumi.ComponentResource):
         return self._sans[san].volumes[volume], self._topology.of(topology.San)[san].volumes[volume]
 
     def _make_nfs(self) -> dict[str, Nfs]:
-        return {
-            name: Nfs(
-                self._lab,
-                NfsArgs(self._guest(name, nfs), *self._volume(nfs.volume)),
-                opts=self._opts,
-            )
-            for name, nfs in self._topology.of(topology.NfsServer).items()
-        }
+        made = {}
+        for name, nfs in self._topology.of(topology.NfsServer).items():
+            args = NfsArgs(self._guest(name, nfs), *self._volume(nfs.volume))
+            made[name] = Nfs(self._lab, args, opts=self._opts)
+            self._booted.append(made[name].guest)
+        return made
 
     def _make_lxc(self) -> dict[str, LxcCompute]:
         made = {}
@@ -208,6 +212,7 @@ class Rack(pulumi.ComponentResource):
                 },
             )
             made[name] = LxcCompute(self._lab, args, opts=self._opts)
+            self._booted.append(made[name].guest)
         return made
 
     def _commit_nodes(self) -> None:

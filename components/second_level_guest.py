@@ -33,11 +33,12 @@ class Host:
 
 @dataclass(frozen=True)
 class SecondLevelGuestArgs:
-    """A machine, the node it lives in, and where its boot entry goes."""
+    """A machine, the node it lives in, where its boot entry goes, what it is started after."""
 
     machine: MachineArgs
     host: Host
     tree: BootTree
+    after: Sequence[pulumi.Resource] = ()
 
 
 class SecondLevelGuest(pulumi.ComponentResource):
@@ -103,7 +104,9 @@ class SecondLevelGuest(pulumi.ComponentResource):
                     cpu_features=settings.guest_cpu,
                 )
             ),
-            opts=machine.domain_opts(self, host.provider, [sync], deleted_with=host.node.domain),
+            opts=machine.domain_opts(
+                self, host.provider, [sync, *args.after], deleted_with=host.node.domain
+            ),
         )
         state = machine.ready(settings, args.machine, self.domain, self, [sync, *needs])
         self.timeline = state.stdout

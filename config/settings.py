@@ -21,10 +21,13 @@ from config.topology import Guest, Topology
 PROJECT = FOLDER.parent
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
 VIRTUAL = "virtual"
+# A one-shot timer and an APIC that are one register write each: a periodic tick that is emulated
+# slower than it comes, as at the second level, leaves a machine no time for anything else.
+TIMERS = ("tsc-deadline", "x2apic")
 # CPU features added to qemu64 for nodes and for guests; None: the host's own CPU. -cpu host
 # panics Alpine's kernel under emulation, and without npt nested entry fails (facts, section 4).
 CPUS: dict[str, tuple[tuple[str, ...] | None, tuple[str, ...] | None]] = {
-    "emulated": (("svm", "npt"), ()),
+    "emulated": (("svm", "npt", *TIMERS), TIMERS),
     "host": (None, None),
 }
 
@@ -38,6 +41,7 @@ class Settings:
     lab: LabMachine
     cpu: str
     seed: str
+    boots_at_once: int | None = None  # how many machines may boot side by side; None: all
 
     @property
     def node_cpu(self) -> tuple[str, ...] | None:
@@ -109,9 +113,11 @@ def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
     """
     machine = option("machine") or VIRTUAL
     fitting: checks.Hardware | None = None
+    boots_at_once: int | None = None
     if machine == VIRTUAL:
         virtual = load_labmachine()
         fitting = checks.Hardware(virtual.memory, dict(virtual.disks))
+        boots_at_once = virtual.cores
         lab = LabMachine(
             host="127.0.0.1",
             port=virtual.ssh_port,
@@ -126,7 +132,7 @@ def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
         raise ConfigError("the stack's settings", [problem])
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)
     seed = option("seed") or _seed(stack_folder(stack))
-    return Settings(stack, topology, lab, cpu, seed)
+    return Settings(stack, topology, lab, cpu, seed, boots_at_once)
 
 
 def stack_options(stack: str) -> Callable[[str], str | None]:

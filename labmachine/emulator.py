@@ -1,9 +1,9 @@
 """The qemu that runs the lab machine: Debian's newest stable backport, whatever the user's has.
 
 Owns fetching it (packages are only unpacked, nothing is installed) and the environment in
-which it is found first. Leaves its command line to `qemu`. Why not the system's: before 10.2
-emulated SVM changes a CPU's pending interrupts without a lock, so nested machines lose them
-and halt or reset (docs/decisions/0003-qemu-from-backports.md).
+which it is found first, and the correction it needs (`vmrun.c`). Leaves its command line to
+`qemu`. Why not the system's: before 10.2 emulated SVM changes a CPU's pending interrupts
+without a lock, so nested machines lose them (docs/decisions/0003-qemu-from-backports.md).
 """
 
 import os
@@ -16,10 +16,11 @@ RELEASE = "trixie"
 BACKPORTS = f"{RELEASE}-backports"
 PACKAGES = ("qemu-system-x86", "seabios")
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
+CORRECTION = Path(__file__).parent / "vmrun.c"
 # The wrapper brings the loader and libraries that its qemu was built with.
 WRAPPER = f"""#!/bin/sh
 root=$(dirname "$(readlink -f "$0")")/root
-exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
+exec "$root/usr/lib64/ld-linux-x86-64.so.2" --preload "$root/../vmrun.so" --argv0 qemu-system-x86_64 \\
     --library-path "$root/{LIBRARIES}:$root/{LIBRARIES}/pulseaudio" \\
     "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
 """
@@ -27,7 +28,7 @@ exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
 
 def emulator() -> Path:
     """The folder with `qemu-system-x86_64`, fetched if it is not in the cache (seconds)."""
-    return cached("emulator", digest(Path(__file__)), _build, title="qemu for the lab machine")
+    return cached("emulator", digest(Path(__file__), CORRECTION), _build, title="qemu for the lab machine")
 
 
 def environment() -> dict[str, str]:
@@ -45,6 +46,8 @@ def _build(folder: Path) -> None:
         RELEASE, str(folder / "root"), *dict.fromkeys([*sources, *backports]),
     ]  # fmt: skip
     run(argv, log=folder / "build.log", hint="is the Debian mirror reachable?")
+    run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+         "-o", folder / "vmrun.so", CORRECTION])  # fmt: skip
     program = folder / "qemu-system-x86_64"
     program.write_text(WRAPPER)
     program.chmod(0o755)
