@@ -4,13 +4,18 @@ export STACK
 
 # Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
 PULUMI = eval "$$(.venv/bin/python -m plugins.build)" && pulumi
+# Pulumi's engine events of the last `up`; the flag that writes them is one for debugging.
+EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config guest lab labmachine plugins tests __main__.py
 
 .PHONY: up preview refresh down clean check test test-rack env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
-	@$(PULUMI) stack select --create $(STACK) && pulumi up --yes --skip-preview
+	@install -d -m 700 .lab/stacks/$(STACK) && rm -f $(EVENTS)
+	@$(PULUMI) stack select --create $(STACK) && { \
+	  PULUMI_DEBUG_COMMANDS=true pulumi up --yes --skip-preview --event-log $(EVENTS); code=$$?; \
+	  [ ! -e $(EVENTS) ] || lab timeline $(EVENTS); exit $$code; }
 
 preview: setup ## what up would change; contacts no machine
 	@$(PULUMI) stack select --create $(STACK) && pulumi preview --diff

@@ -21,7 +21,7 @@ def common_key() -> str:
 def common_files() -> dict[str, Path]:
     """The common files by their path in the tree, built if need be."""
     boot = initramfs.boot_files()
-    files = {f"boot/{name}": boot / name for name in ("vmlinuz", "vmlinux", "initramfs")}
+    files = {f"boot/{name}": boot / name for name in ("vmlinuz", "vmlinux.gz", "initramfs")}
     files["boot.ipxe"] = SCRIPT
     return files | image_files(QUARANTINE, QUARANTINE)
 

@@ -25,12 +25,12 @@ def boot_files_key() -> str:
 
 
 def boot_files() -> Path:
-    """A folder with `vmlinuz`, `vmlinux` (uncompressed, PVH entry) and `initramfs`."""
+    """A folder with `vmlinuz`, `vmlinux.gz` (an ELF file, PVH entry) and `initramfs`."""
     return cached("boot", boot_files_key(), _build, title="kernel and initramfs")
 
 
 def _build(work: Path) -> None:
-    for name in ("vmlinuz", "vmlinux"):
+    for name in ("vmlinuz", "vmlinux.gz"):
         (work / name).hardlink_to(release_tree() / "netboot" / name)
     with tempfile.TemporaryDirectory() as scratch:
         content = _archive(Path(scratch))

@@ -1,6 +1,6 @@
 """The kernel: its files for booting, and the few modules the rack needs.
 
-Owns taking the uncompressed kernel out of a bzImage and choosing modules. Leaves loading
+Owns taking the compressed ELF kernel out of a bzImage and choosing modules. Leaves loading
 them to `guest/`, and which ones to the lists there.
 """
 
@@ -21,14 +21,14 @@ INDEX_FILES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
 
 def netboot(root: Path, target: Path) -> None:
-    """Write `vmlinuz` and `vmlinux` into `target` from a root that has linux-virt installed."""
+    """Write `vmlinuz` and `vmlinux.gz` into `target` from a root that has linux-virt installed."""
     target.mkdir(parents=True)
     shutil.copyfile(root / "boot/vmlinuz-virt", target / "vmlinuz")
-    (target / "vmlinux").write_bytes(uncompressed((target / "vmlinuz").read_bytes()))
+    (target / "vmlinux.gz").write_bytes(payload((target / "vmlinuz").read_bytes()))
 
 
-def uncompressed(bzimage: bytes) -> bytes:
-    """The ELF kernel (with its PVH entry) inside a gzip-compressed bzImage.
+def payload(bzimage: bytes) -> bytes:
+    """The gzip stream with the ELF kernel (and its PVH entry) inside a bzImage.
 
     Where it lies is in the set-up header: Linux' Documentation/arch/x86/boot.rst,
     fields setup_sects, payload_offset and payload_length.
@@ -38,14 +38,15 @@ def uncompressed(bzimage: bytes) -> bytes:
     """
     start = (bzimage[SETUP_SECTORS] + 1) * 512
     offset, length = struct.unpack_from("<II", bzimage, PAYLOAD_OFFSET)
-    payload = bzimage[start + offset : start + offset + length]
+    found = bzimage[start + offset : start + offset + length]
+    stream = zlib.decompressobj(GZIP_WINDOW)
     try:
-        kernel = zlib.decompressobj(GZIP_WINDOW).decompress(payload)
+        kernel = stream.decompress(found)
     except zlib.error as error:
         raise ValueError(f"the kernel's payload is not gzip: {error}") from error
     if kernel[:4] != b"\x7fELF":
         raise ValueError("the kernel's payload is not an ELF file")
-    return kernel
+    return found[: len(found) - len(stream.unused_data)]
 
 
 def modules_folder(root: Path) -> Path:

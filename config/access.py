@@ -15,6 +15,9 @@ from config.errors import ConfigError, Problem
 from config.topology import Topology
 
 LAB_MACHINE = "labmachine"  # its alias in ssh_config
+KEPT_S = 30  # how long a connection outlives its last command
+SUN_PATH = 107  # bytes of a unix socket's path, unix(7)
+CONNECTION_HASH, SOCKET_SUFFIX = 40, 17  # ssh's %C, and what it adds while it binds
 CONNECT_TIMEOUT_S = 30  # a handshake takes seconds where every level is emulated
 
 
@@ -75,14 +78,27 @@ def ssh_config(lab: LabMachine, topology: Topology, folder: Path) -> str:
         if lab.host is not None:
             machine["ProxyJump"] = LAB_MACHINE
         blocks.append(_block(name, machine))
-    everyone = {
+    everyone: dict[str, object] = {
         "BatchMode": "yes",
         "ConnectTimeout": CONNECT_TIMEOUT_S,
         "ServerAliveInterval": 15,
         "ServerAliveCountMax": 4,
         "LogLevel": "ERROR",
+        **_sharing(folder),
     }
     return "\n".join([*blocks, _block("*", everyone)])
+
+
+def _sharing(folder: Path) -> dict[str, object]:
+    """One connection for many commands: a handshake takes seconds under emulation.
+
+    It is given up soon, so that a machine that lost its power isn't waited for; left out where
+    its socket's path would be too long (sun_path in unix(7)).
+    """
+    socket = folder / "ssh-%C"
+    if len(str(folder)) + len("/ssh-") + CONNECTION_HASH + SOCKET_SUFFIX > SUN_PATH:
+        return {}
+    return {"ControlMaster": "auto", "ControlPath": socket, "ControlPersist": KEPT_S}
 
 
 def _block(host: str, options: Mapping[str, object]) -> str:

@@ -7,21 +7,23 @@ Leaves the work to the modules beside it.
 import json
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, run
 from config.errors import ConfigError
-from config.settings import Settings, load_settings, stack_options
+from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
 from lab import converge as convergence
 from lab import doctor as examination
 from lab import publish as publishing
 from lab import sessions
 from lab.remote import boot_log
 from lab.status import rack_status
+from lab.timeline import Timeline, timeline
 from labmachine import machine as lab_machine
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -109,6 +111,36 @@ def console(context: typer.Context, name: str) -> None:
 def logs(context: typer.Context, name: str) -> None:
     """The machine's boot log: all that its console said."""
     print(boot_log(context.obj.settings(), name))
+
+
+@app.command("timeline")
+def show_timeline(context: typer.Context, events: Path) -> None:
+    """What an `up` took, from its event log; kept as timeline.json in the stack's folder."""
+    stack = context.obj.stack
+    state = json.loads(run(["pulumi", "stack", "export", "--stack", stack]))
+    resources = state["deployment"].get("resources", [])
+    found = timeline(events.read_text().splitlines(), resources)
+    if found is None:
+        screen.print("Nothing was changed.")
+        return
+    kept = stack_folder(stack) / "timeline.json"
+    kept.write_text(json.dumps(asdict(found), indent=2))
+    _print_timeline(found)
+    screen.print(f"The whole timeline: {kept.relative_to(PROJECT)}", highlight=False)
+
+
+def _print_timeline(found: Timeline) -> None:
+    path = Table("critical path", "start", "took", title=f"{found.seconds} s in all")
+    for name in found.critical_path:
+        span = found.spans[name]
+        path.add_row(name, f"{span.start} s", f"{span.took} s")
+    screen.print(path)
+    boots = Table("machine", "power on", "to ready", "its own clock: seconds since kernel start")
+    for name, boot in found.machines.items():
+        phases = "  ".join(f"{phase} {seconds:.0f}" for phase, seconds in boot.phases.items())
+        boots.add_row(name, f"{boot.power_on} s", f"{boot.ready - boot.power_on} s", phases)
+    if found.machines:
+        screen.print(boots)
 
 
 @app.command(hidden=True)

@@ -5,6 +5,7 @@ keys and jumps to `config.access`.
 """
 
 import shlex
+import time
 from collections.abc import Sequence
 
 from artefacts import CommandFailed, run
@@ -55,8 +56,10 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
     """Wait on the lab machine, which is close, until the machine's sshd takes connections.
 
     Raises:
-        CommandFailed: after `deadline_s` seconds; it tells what the machine's console last said.
+        CommandFailed: after `deadline_s` seconds, or when the lab machine itself is lost; it
+            tells what the machine's console last said.
     """
+    began = time.monotonic()
     address = addressing.management_address(settings.topology, machine)
     probe = f"until (exec 3<>/dev/tcp/{address}/22) 2>/dev/null; do sleep 1; done"
     try:
@@ -64,7 +67,7 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
     except CommandFailed as error:
         seen = boot_log(settings, machine, lines=CONSOLE_LINES)
         raise CommandFailed(
-            f"{machine}: waited {deadline_s} s for its sshd at {address}.\n"
+            f"{machine}: no sshd at {address} after {time.monotonic() - began:.0f} s.\n{error}\n"
             f"Its console last said:\n{seen or '(nothing)'}\n"
             f"to look: lab --stack {settings.stack} console {machine}"
         ) from error
