@@ -10,19 +10,18 @@ from alpine import image, initramfs
 from artefacts import digest
 
 QUARANTINE = "quarantine"
-SCRIPT = image.GUEST / "roles/boot-server/boot.ipxe"
 
 
 def common_key() -> str:
     """A name for the common files' content, known without building them."""
-    return digest(initramfs.boot_files_key(), image.image_key(QUARANTINE), SCRIPT)
+    return digest(initramfs.boot_files_key(), image.image_key(QUARANTINE))
 
 
 def common_files() -> dict[str, Path]:
     """The common files by their path in the tree, built if need be."""
     boot = initramfs.boot_files()
     files = {f"boot/{name}": boot / name for name in ("vmlinuz", "vmlinux.gz", "initramfs")}
-    files["boot.ipxe"] = SCRIPT
+    files["boot.ipxe"] = boot / "boot.ipxe"
     return files | image_files(QUARANTINE, QUARANTINE)
 
 

@@ -60,6 +60,12 @@ def locked() -> list[Locked]:
     return [Locked(*line.split()) for line in lines(LOCK)]
 
 
+def kernel_package() -> Locked:
+    """The locked package that holds the kernel; it becomes no apk (`alpine.kernel`)."""
+    (found,) = (package for package in locked() if package.name.startswith("linux-image-"))
+    return found
+
+
 def fetch_debs() -> Path:
     """A folder with every locked package as `<name>.deb`, each checked against its sha256.
 

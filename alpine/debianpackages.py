@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpine.apk import Package
-from alpine.debian import DROPS, HERE, fetch_debs, lines, locked, requests
+from alpine.debian import DROPS, HERE, fetch_debs, kernel_package, lines, locked, requests
 from alpine.elf import dynamic, is_elf, sections
 from artefacts import run
 
@@ -41,7 +41,8 @@ class Unpacked:
 def debian_packages(work: Path) -> Iterator[Package]:
     """Every locked Debian package, converted, its files in a folder under `work`."""
     source = fetch_debs()
-    found = [_unpack(source / f"{p.name}.deb", p.version, work / p.name) for p in locked()]
+    programs = [package for package in locked() if package != kernel_package()]
+    found = [_unpack(source / f"{p.name}.deb", p.version, work / p.name) for p in programs]
     names = {package.name for package in found}
     owners = {soname: package.name for package in found for soname in package.sonames}
     libraries = {package.name for package in found if package.sonames}

@@ -15,23 +15,26 @@ from alpine.wheel import wheel_root
 from artefacts import cached, digest
 
 SOURCE = Path(__file__).parent.parent / "guest/initramfs"
+SCRIPT = SOURCE.parent / "roles/boot-server/boot.ipxe"
 FOLDERS = ("bin", "dev", "etc", "lib", "lib/modules")
 LOADER = "lib/ld-musl-x86_64.so.1"
 
 
 def boot_files_key() -> str:
     """The name of the boot files, known without building them."""
-    return digest(release_key(), SOURCE, Path(__file__), Path(cpio.__file__))
+    return digest(release_key(), SOURCE, SCRIPT, Path(__file__), Path(cpio.__file__))
 
 
 def boot_files() -> Path:
-    """A folder with `vmlinuz`, `vmlinux.gz` (an ELF file, PVH entry) and `initramfs`."""
+    """A folder with `vmlinuz`, `vmlinux.gz` (an ELF file, PVH entry), `initramfs`, `boot.ipxe`."""
     return cached("boot", boot_files_key(), _build, title="kernel and initramfs")
 
 
 def _build(work: Path) -> None:
     for name in ("vmlinuz", "vmlinux.gz"):
         (work / name).hardlink_to(release_tree() / "netboot" / name)
+    script = SCRIPT.read_text().replace("ARGUMENTS", " ".join(kernel.ARGUMENTS))
+    (work / "boot.ipxe").write_text(script)
     with tempfile.TemporaryDirectory() as scratch:
         content = _archive(Path(scratch))
     (work / "initramfs").write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
@@ -51,12 +54,12 @@ def _archive(scratch: Path) -> bytes:
         archive.link(f"bin/{applet}", "busybox")
     archive.file("init", (SOURCE / "init").read_bytes(), executable=True)
     archive.file("lease", (SOURCE / "lease").read_bytes(), executable=True)
-    _add_modules(archive, root, scratch)
+    _add_modules(archive, scratch)
     return archive.content()
 
 
-def _add_modules(archive: cpio.Archive, root: Path, scratch: Path) -> None:
-    source = kernel.modules_folder(root)
+def _add_modules(archive: cpio.Archive, scratch: Path) -> None:
+    source = kernel.modules_folder(kernel.kernel_root())
     target = scratch / "lib/modules" / source.name
     kernel.copy_index(source, target)
     kernel.choose_modules(source, lines(SOURCE / "modules"), target)

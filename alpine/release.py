@@ -43,5 +43,5 @@ def _build(tree: Path) -> None:
             apk.make_package(package, packages)
     with step("index and kernel"):
         apk.make_index(packages)
-        kernel.netboot(wheel.wheel_root(), tree / "netboot")
+        kernel.netboot(kernel.kernel_root(), tree / "netboot")
     run(["rm", "-rf", work])

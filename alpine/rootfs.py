@@ -16,7 +16,6 @@ from alpine.debian import lines
 from alpine.debianpackages import LIBRARY_FOLDERS
 from alpine.elf import dynamic, is_elf
 from alpine.release import release_tree, repository
-from alpine.wheel import wheel_root
 from artefacts import CommandFailed, run
 
 COMMON = Path(__file__).parent.parent / "guest/common"
@@ -38,7 +37,7 @@ def install(packages: Iterable[str], root: Path) -> None:
     for pattern in lines(COMMON / "remove"):
         for path in root.glob(pattern.lstrip("/")):
             run(["rm", "-rf", path])
-    modules = kernel.modules_folder(wheel_root())
+    modules = kernel.modules_folder(kernel.kernel_root())
     target = root / "lib/modules" / modules.name
     kernel.copy_index(modules, target)
     kernel.choose_modules(modules, lines(COMMON / "modules"), target)

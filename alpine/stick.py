@@ -12,12 +12,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from alpine.kernel import ARGUMENTS
 from artefacts import CommandFailed, run
 
 LABEL = "RACK"
 SECTOR = 512
 FAT32_MINIMUM = 64 << 20
-COMMAND_LINE = "console=ttyS0 quiet"
+COMMAND_LINE = " ".join(ARGUMENTS)
 HINT = "needed on this host: dosfstools, mtools, syslinux"
 
 

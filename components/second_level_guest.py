@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_libvirt as libvirt
 
+from alpine.kernel import ARGUMENTS
 from components import machine
 from components.command import machine_command
 from components.domain_xml import domain_xslt
@@ -84,7 +85,7 @@ class SecondLevelGuest(pulumi.ComponentResource):
             initrd=f"{folder}/boot/initramfs",
             cmdlines=[
                 {"rack.tree": f"9p://{SHARE}", "rack.machine": args.machine.mac_dashed},
-                {"console": "ttyS0", "_": "quiet"},
+                {"_": " ".join(ARGUMENTS)},
             ],
             filesystems=[
                 libvirt.DomainFilesystemArgs(

@@ -6,7 +6,7 @@ showing it to `main`, and what a machine writes into its own timeline to `guest/
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Timeline:
     critical_path: tuple[str, ...]
 
 
-def timeline(events: Iterable[str], resources: list[Mapping[str, Any]]) -> Timeline | None:
+def timeline(events: Iterable[str], resources: Sequence[Mapping[str, Any]]) -> Timeline | None:
     """The timeline of a run, or None if it changed nothing.
 
     `events`: the event log's lines; `resources`: the stack's state as `pulumi stack export`
@@ -103,7 +103,7 @@ def _name(urn: str) -> str:
     return urn.rsplit("::", 1)[-1]
 
 
-def _waits(resources: list[Mapping[str, Any]]) -> dict[str, set[str]]:
+def _waits(resources: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
     """What each resource waits for; a component among them stands with its children."""
     waits = {}
     for resource in resources:
@@ -127,7 +127,7 @@ def _path(last: Span, spans: Mapping[str, Span]) -> tuple[str, ...]:
 
 
 def _machines(
-    resources: list[Mapping[str, Any]], spans: Mapping[str, Span]
+    resources: Sequence[Mapping[str, Any]], spans: Mapping[str, Span]
 ) -> Iterable[tuple[str, MachineBoot]]:
     for resource in resources:
         name, _, kind = _name(resource["urn"]).rpartition("-")

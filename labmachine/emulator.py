@@ -20,7 +20,8 @@ CORRECTION = Path(__file__).parent / "vmrun.c"
 # The wrapper brings the loader and libraries that its qemu was built with.
 WRAPPER = f"""#!/bin/sh
 root=$(dirname "$(readlink -f "$0")")/root
-exec "$root/usr/lib64/ld-linux-x86-64.so.2" --preload "$root/../vmrun.so" --argv0 qemu-system-x86_64 \\
+exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
+    --preload "$root/../vmrun.so" \\
     --library-path "$root/{LIBRARIES}:$root/{LIBRARIES}/pulseaudio" \\
     "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
 """
@@ -28,7 +29,9 @@ exec "$root/usr/lib64/ld-linux-x86-64.so.2" --preload "$root/../vmrun.so" --argv
 
 def emulator() -> Path:
     """The folder with `qemu-system-x86_64`, fetched if it is not in the cache (seconds)."""
-    return cached("emulator", digest(Path(__file__), CORRECTION), _build, title="qemu for the lab machine")
+    return cached(
+        "emulator", digest(Path(__file__), CORRECTION), _build, title="qemu for the lab machine"
+    )
 
 
 def environment() -> dict[str, str]:

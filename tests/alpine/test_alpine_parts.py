@@ -1,6 +1,7 @@
 """The pure parts of alpine/: names, versions, archives, menus."""
 
 import gzip
+import lzma
 import struct
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from alpine.alpinepackages import parse_installed
 from alpine.debian import locked, requests
 from alpine.debianpackages import apk_name, apk_version, control_depends
 from alpine.image import image_key, role_folders
-from alpine.kernel import choose_modules, module_name, payload
+from alpine.kernel import choose_modules, module_name, uncompressed
 from alpine.rootfs import copy_in, manifest
 from alpine.stick import menu, write_stick
 from artefacts import CommandFailed
@@ -53,13 +54,13 @@ def test_installed_database() -> None:
 
 
 def test_kernel_comes_out_of_its_bzimage() -> None:
-    stream = gzip.compress(b"\x7fELF kernel")
+    stream = lzma.compress(b"\x7fELF kernel")
     image = bytearray(2048) + stream + b"size"
     image[0x1F1] = 1
     struct.pack_into("<II", image, 0x248, 2048 - 1024, len(stream) + 4)
-    assert payload(bytes(image)) == stream
-    with pytest.raises(ValueError, match="not gzip"):
-        payload(bytes(image[:2048]) + b"x" * 99)
+    assert uncompressed(bytes(image)) == b"\x7fELF kernel"
+    with pytest.raises(ValueError, match="not xz"):
+        uncompressed(bytes(image[:2048]) + b"x" * 99)
 
 
 def test_modules_come_with_what_they_depend_on(tmp_path: Path) -> None:
