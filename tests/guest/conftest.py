@@ -9,7 +9,7 @@ from sandbox import GUEST, Sandbox
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
     """An empty sandbox with the scripts' shared functions."""
-    for folder in ("bin", "dev", "run", "media/stick", "etc/rack"):
+    for folder in ("bin", "dev", "run/rack", "media/stick", "etc/rack"):
         (tmp_path / folder).mkdir(parents=True)
     shared = (GUEST / "toolbox/root/usr/lib/rack/roles.sh").read_text()
     box = Sandbox(tmp_path)

@@ -27,7 +27,7 @@ def test_preview_contacts_nothing_and_lists_everything(rack: Rack) -> None:
 
 
 def test_up_raises_it(rack: Rack) -> None:
-    rack.pulumi("up", "--yes", "--skip-preview", "--parallel", "4")
+    rack.pulumi("up", "--yes", "--skip-preview")
     status = rack.status()
     assert status
     assert {name: each["phase"] for name, each in status.items() if not each["ready"]} == {}
@@ -56,6 +56,14 @@ def test_it_runs_without_the_laptop(rack: Rack) -> None:
     assert serves(rack, "nfs.txt") == PAGES["nfs.txt"]
     rack.lab_machine("virsh start ci-laptop")
     rack.lab("wait", "laptop")
+
+
+def test_a_node_that_is_reset_brings_its_guest_back_with_its_data(rack: Rack) -> None:
+    rack.lab_machine("virsh reset ci-storage1")
+    for machine in ("storage1", "san1"):
+        rack.lab("wait", machine)
+    for page, text in {**PAGES, "nbd.txt": "changed"}.items():
+        assert serves(rack, page) == text
 
 
 def test_destroy_leaves_nothing(rack: Rack) -> None:
