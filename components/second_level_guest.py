@@ -83,10 +83,7 @@ class SecondLevelGuest(pulumi.ComponentResource):
             running=True,
             kernel=f"{folder}/boot/vmlinux",
             initrd=f"{folder}/boot/initramfs",
-            cmdlines=[
-                {"rack.tree": f"9p://{SHARE}", "rack.machine": args.machine.mac_dashed},
-                {"_": " ".join(ARGUMENTS)},
-            ],
+            cmdlines=_kernel_line(args.machine.mac_dashed),
             filesystems=[
                 libvirt.DomainFilesystemArgs(
                     source=folder, target=SHARE, readonly=True, accessmode="passthrough"
@@ -112,3 +109,13 @@ class SecondLevelGuest(pulumi.ComponentResource):
         state = machine.ready(settings, args.machine, self.domain, self, [sync, *needs])
         self.timeline = state.stdout
         self.register_outputs({"domain": self.domain.name, "timeline": self.timeline})
+
+
+def _kernel_line(mac: str) -> list[dict[str, str]]:
+    """The kernel's arguments as the provider reads them back: those with a value, then the rest.
+
+    In any other form they would be a difference, and a replacement, at every run.
+    """
+    tree = {"rack.tree": f"9p://{SHARE}", "rack.machine": mac}
+    keyed = dict(word.split("=", 1) for word in ARGUMENTS if "=" in word)
+    return [tree | keyed, {"_": " ".join(word for word in ARGUMENTS if "=" not in word)}]
