@@ -8,7 +8,7 @@ PULUMI = eval "$$(.venv/bin/python -m plugins.build)" && pulumi
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check test test-rack env setup
+.PHONY: up preview refresh down clean check test test-rack bench env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -42,6 +42,11 @@ test: check ## the proof, real machines included
 	.venv/bin/pytest tests/plugins --durations=5
 	.venv/bin/pytest -m vm -s --durations=0
 	.venv/bin/lab machine down
+
+bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
+	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview
+	@$(MAKE) up
+	@.venv/bin/lab idle --seconds 60
 
 test-rack: setup ## the small rack whole, both levels of guests
 	.venv/bin/pytest -m rack -s --durations=0

@@ -35,6 +35,11 @@ class LabMachine:
     identity: Path | None = None
     known_hosts: Path | None = None
 
+    @property
+    def name(self) -> str:
+        """What a person calls it: "local" or "ssh://user@host:port"."""
+        return f"ssh://{self.user}@{self.host}:{self.port}" if self.host else "local"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `lab:machine`: "local" or "ssh://[user@]host[:port]".

@@ -21,6 +21,7 @@ from lab import converge as convergence
 from lab import doctor as examination
 from lab import publish as publishing
 from lab import sessions
+from lab.idle import idle_costs
 from lab.remote import boot_log
 from lab.status import rack_status
 from lab.timeline import Timeline, timeline
@@ -141,6 +142,19 @@ def _print_timeline(found: Timeline) -> None:
         boots.add_row(name, f"{boot.power_on} s", f"{boot.ready - boot.power_on} s", phases)
     if found.machines:
         screen.print(boots)
+
+
+@app.command()
+def idle(context: typer.Context, seconds: float = 60) -> None:
+    """What each machine costs while nothing is asked of it; kept as idle.json."""
+    settings = context.obj.settings()
+    costs = idle_costs(settings, seconds)
+    kept = settings.folder / "idle.json"
+    kept.write_text(json.dumps({name: asdict(cost) for name, cost in costs.items()}, indent=2))
+    table = Table("machine", "exits/s", "of a core")
+    for name, cost in costs.items():
+        table.add_row(name, f"{cost.exits_per_s:.0f}", f"{100 * cost.cpu_share:.1f} %")
+    screen.print(table)
 
 
 @app.command(hidden=True)

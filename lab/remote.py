@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from artefacts import CommandFailed, run
 from config import access, addressing
+from config.errors import ConfigError, Problem
 from config.settings import PROJECT, Settings
 from config.topology import Guest
 
@@ -50,6 +51,23 @@ def on_lab_machine(settings: Settings, script: str, timeout_s: float | None = No
         timeout_s=timeout_s,
         hint="to look: lab machine status",
     )
+
+
+def reach_lab_machine(settings: Settings) -> None:
+    """See that the lab machine answers, before anything is created.
+
+    Raises:
+        ConfigError: it doesn't; with what ssh said.
+    """
+    settings.write_access()
+    try:
+        on_lab_machine(settings, "true", timeout_s=2 * access.CONNECT_TIMEOUT_S)
+    except CommandFailed as error:
+        said = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
+        rule = f"the lab machine must answer: {said[-1] if said else 'it is silent'}"
+        remedy = "start it: lab machine up; or name another: pulumi config set lab:machine"
+        problem = Problem("lab:machine", settings.lab.name, rule, remedy)
+        raise ConfigError("the stack's settings", [problem]) from error
 
 
 def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:

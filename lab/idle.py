@@ -1,0 +1,61 @@
+"""What machines cost while nothing is asked of them: KVM's exits and CPU time, by libvirt's count.
+
+Owns the measurement. Leaves showing it to `main`. An exit is counted where the machine's qemu
+runs: a guest's in its node, which itself exits to the lab machine several times for each.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+
+from config import access, names
+from config.settings import Settings
+from config.topology import Guest
+from lab.remote import ask
+
+DOMAINS = ["virsh", "-c", "qemu:///system", "domstats", "--vcpu", "--cpu-total"]
+NS = 10**9
+COUNTS = re.compile(r"(cpu\.time|vcpu\.\d+\.exits\.sum)=(\d+)")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`exits_per_s`: of all its CPUs; `cpu_share`: of one core of the machine it runs on."""
+
+    exits_per_s: float
+    cpu_share: float
+
+
+@dataclass(frozen=True)
+class _Reading:
+    at: float
+    exits: int
+    cpu_ns: int
+
+
+def idle_costs(settings: Settings, seconds: float) -> dict[str, Cost]:
+    """Each running machine's cost, measured over a time in which nothing else is asked of it."""
+    machines = settings.topology.machines
+    first = {name: _read(settings, name) for name in machines}
+    time.sleep(seconds)
+    costs = {}
+    for name, before in first.items():
+        after = _read(settings, name)
+        took = after.at - before.at
+        costs[name] = Cost(
+            exits_per_s=round((after.exits - before.exits) / took, 1),
+            cpu_share=round((after.cpu_ns - before.cpu_ns) / NS / took, 4),
+        )
+    return costs
+
+
+def _read(settings: Settings, name: str) -> _Reading:
+    machine = settings.topology.machines[name]
+    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+    text = ask(settings, host, [*DOMAINS, names.domain(settings.stack, name)], timeout_s=60)
+    counts = [(key, int(value)) for key, value in COUNTS.findall(text)]
+    return _Reading(
+        at=time.monotonic(),
+        exits=sum(value for key, value in counts if key != "cpu.time"),
+        cpu_ns=sum(value for key, value in counts if key == "cpu.time"),
+    )
