@@ -91,7 +91,7 @@ class Rack(pulumi.ComponentResource):
                 via = addressing.gateway(self._topology, network)
                 routes = (
                     (other.cidr, via)
-                    for name, other in self._topology.networks.items()
+                    for name, other in sorted(self._topology.networks.items())
                     if via and name != network and addressing.gateway(self._topology, name)
                 )
                 args = OvsNetworkArgs(

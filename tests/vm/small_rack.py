@@ -58,7 +58,7 @@ class Rack:
         for part in parents:
             place = place[part]
         place[last] = value
-        self.topology.write_text(yaml.safe_dump(data))
+        self.topology.write_text(yaml.safe_dump(data, sort_keys=False))
 
     def _run(self, *argv: str, check: bool) -> str:
         began = time.monotonic()
