@@ -12,7 +12,8 @@ from typing import Any
 
 STACK = "pulumi:pulumi:Stack"
 DOMAIN = "libvirt:index/domain:Domain"
-UNTOUCHED = ("same", "read", "refresh")
+# What ends no step: nothing done, or what is left of a replaced resource cleared away.
+UNTOUCHED = ("same", "read", "refresh", "replace", "delete-replaced", "discard-replaced")
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,18 @@ def test_a_run_without_changes_has_none() -> None:
     assert timeline([], STATE) is None
 
 
+def test_a_replacement_ends_with_the_new_one_and_not_with_clearing_away() -> None:
+    replaced = [
+        event("resourcePreEvent", 5, "image", COMMAND, op="create-replacement"),
+        event("resOutputsEvent", 9, "image", COMMAND, op="create-replacement"),
+        event("resourcePreEvent", 30, "image", COMMAND, op="delete-replaced"),
+        event("resOutputsEvent", 31, "image", COMMAND, op="delete-replaced"),
+    ]
+    found = timeline([PRELUDE, *replaced], STATE)
+    assert found is not None
+    assert (found.spans["image"].start, found.spans["image"].took) == (5, 4)
+
+
 def test_a_failed_step_ends_the_path() -> None:
     failed = [*EVENTS[:7], *step("node1-ready", COMMAND, 12, 30, kind="resOpFailedEvent")]
     found = timeline(failed, STATE[:4])
