@@ -4,6 +4,7 @@ Owns the report's shape. Leaves how it looks to `main`; a machine that can't be 
 reported as such, never an error.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -33,10 +34,10 @@ class MachineStatus:
 def rack_status(settings: Settings) -> dict[str, MachineStatus]:
     """Every machine's and container's state by name, in the topology's order."""
     topology = settings.topology
-    running = {"": _running(settings, access.LAB_MACHINE)}
+    running = {access.LAB_MACHINE: _running(settings, access.LAB_MACHINE)}
     hosts = {guest.node for guest in topology.of(Guest).values()}
     with ThreadPoolExecutor() as pool:
-        on = [name for name in hosts if names.domain(settings.stack, name) in running[""]]
+        on = [name for name in hosts if power_of(settings, name, running) == "on"]
         for node, found in zip(on, pool.map(lambda n: _running(settings, n), on), strict=True):
             running[node] = found
         phases = dict(
@@ -45,10 +46,7 @@ def rack_status(settings: Settings) -> dict[str, MachineStatus]:
         )  # fmt: skip
         report: dict[str, MachineStatus] = {}
         for name, machine in topology.machines.items():
-            node = machine.node if isinstance(machine, Guest) else ""
-            power = "unknown" if running.get(node) is None else "off"
-            if names.domain(settings.stack, name) in running.get(node, set()):
-                power = "on"
+            power = power_of(settings, name, running)
             phase = phases[name] if power == "on" else "-"
             report[name] = MachineStatus(
                 level=1 if isinstance(machine, Node) else 2,
@@ -67,13 +65,26 @@ def rack_status(settings: Settings) -> dict[str, MachineStatus]:
     return report
 
 
-def _running(settings: Settings, host: str) -> set[str]:
+def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | None]) -> str:
+    """on, off or unknown; a guest of a node that is off is off."""
+    machine = settings.topology.machines[name]
+    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+    if isinstance(machine, Guest) and (above := power_of(settings, host, running)) != "on":
+        return above
+    found = running.get(host)
+    if found is None:
+        return "unknown"
+    return "on" if names.domain(settings.stack, name) in found else "off"
+
+
+def _running(settings: Settings, host: str) -> set[str] | None:
+    """The domains that run on a host; None if it can't be asked."""
     try:
         if host == access.LAB_MACHINE:
             return set(on_lab_machine(settings, DOMAINS, ASK_S).split())
         return set(ask(settings, host, DOMAINS.split(), timeout_s=ASK_S).split())
     except CommandFailed:
-        return set()
+        return None
 
 
 def _phase(settings: Settings, name: str) -> str:
