@@ -12,10 +12,8 @@ import pulumi_libvirt as libvirt
 
 from components import machine
 from components.command import lab_command
-from components.domain_xml import domain_xslt
 from components.lab import Lab
 from components.machine import BootTree, MachineArgs
-from config import names
 
 
 @dataclass(frozen=True)
@@ -54,28 +52,14 @@ class BootServer(pulumi.ComponentResource):
             create=["publish", "stick", name, args.stick],
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.needs)),
         )
-        self.domain = libvirt.Domain(
-            name,
-            name=names.domain(settings.stack, name),
-            memory=args.machine.memory // machine.MIB,
-            vcpu=args.machine.cpus,
-            machine="q35",
-            autostart=True,
-            running=True,
+        self.domain = machine.make_domain(
+            settings,
+            args.machine,
+            args.bridges,
+            machine.domain_opts(self, lab.provider, [stick]),
+            usb_disk=True,
             boot_devices=[libvirt.DomainBootDeviceArgs(devs=["hd"])],
             disks=[libvirt.DomainDiskArgs(block_device=args.stick)],
-            network_interfaces=machine.interfaces(args.machine.nics, args.bridges),
-            consoles=[machine.SERIAL_CONSOLE],
-            xml=libvirt.DomainXmlArgs(
-                xslt=domain_xslt(
-                    owner=names.owner_tag(settings.stack),
-                    log=settings.console_log(name),
-                    openvswitch=True,
-                    cpu_features=settings.node_cpu,
-                    usb_disk=True,
-                )
-            ),
-            opts=machine.domain_opts(self, lab.provider, [stick]),
         )
         self._publish(lab, args)
         self.register_outputs({"domain": self.domain.name})

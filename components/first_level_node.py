@@ -11,10 +11,8 @@ import pulumi
 import pulumi_libvirt as libvirt
 
 from components import machine
-from components.domain_xml import domain_xslt
 from components.lab import Lab
 from components.machine import BootTree, MachineArgs
-from config import names
 
 
 @dataclass(frozen=True)
@@ -44,28 +42,14 @@ class FirstLevelNode(pulumi.ComponentResource):
         super().__init__("rack:lab:FirstLevelNode", name, None, opts)
         settings = lab.settings
         entry = machine.boot_entry(settings, args.machine, args.tree, self)
-        self.domain = libvirt.Domain(
-            name,
-            name=names.domain(settings.stack, name),
-            memory=args.machine.memory // machine.MIB,
-            vcpu=args.machine.cpus,
-            machine="q35",
-            autostart=True,
-            running=True,
+        self.domain = machine.make_domain(
+            settings,
+            args.machine,
+            args.bridges,
+            machine.domain_opts(self, lab.provider, [entry, *args.needs]),
+            pxe=True,
             boot_devices=[libvirt.DomainBootDeviceArgs(devs=["network"])],
             disks=[libvirt.DomainDiskArgs(block_device=device, scsi=True) for device in args.disks],
-            network_interfaces=machine.interfaces(args.machine.nics, args.bridges),
-            consoles=[machine.SERIAL_CONSOLE],
-            xml=libvirt.DomainXmlArgs(
-                xslt=domain_xslt(
-                    owner=names.owner_tag(settings.stack),
-                    log=settings.console_log(name),
-                    openvswitch=True,
-                    cpu_features=settings.node_cpu,
-                    pxe=True,
-                )
-            ),
-            opts=machine.domain_opts(self, lab.provider, [entry, *args.needs]),
         )
         state = machine.ready(settings, args.machine, self.domain, self, [entry])
         self.timeline = state.stdout

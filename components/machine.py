@@ -1,17 +1,20 @@
 """What every machine of the rack has, at both levels: an image, an overlay, a boot entry.
 
-Owns the steps around a domain: its entry on the boot server before, its readiness after.
-Leaves the domain itself to `first_level_node` and `second_level_guest`.
+Owns what all domains share and the steps around one: its entry on the boot server before, its
+readiness after. Leaves disks and what is booted to the components.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_libvirt as libvirt
 from pulumi_command import local
 
 from components.command import lab_command
+from components.domain_xml import domain_xslt
+from config import names
 from config.addressing import Nic
 from config.settings import Settings
 
@@ -78,6 +81,50 @@ def ready(
     )
 
 
+def make_domain(
+    settings: Settings,
+    args: MachineArgs,
+    bridges: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+    *,
+    nested: bool = False,
+    pxe: bool = False,
+    usb_disk: bool = False,
+    **hardware: Any,
+) -> libvirt.Domain:
+    """A machine's KVM, on the lab machine or (`nested`) in a node.
+
+    `hardware`: arguments of Domain that only this kind of machine has. `pxe` and `usb_disk` are
+    what it boots from, where that takes more than such an argument.
+    """
+    return libvirt.Domain(
+        args.name,
+        name=names.domain(settings.stack, args.name),
+        memory=args.memory // MIB,
+        vcpu=args.cpus,
+        machine="q35",
+        autostart=True,
+        running=True,
+        network_interfaces=[
+            libvirt.DomainNetworkInterfaceArgs(bridge=bridges[nic.network], mac=nic.mac.upper())
+            for nic in args.nics
+        ],
+        consoles=[SERIAL_CONSOLE],
+        xml=libvirt.DomainXmlArgs(
+            xslt=domain_xslt(
+                owner=names.owner_tag(settings.stack),
+                log=settings.console_log(args.name),
+                openvswitch=not nested,
+                cpu_features=settings.guest_cpu if nested else settings.node_cpu,
+                pxe=pxe,
+                usb_disk=usb_disk,
+            )
+        ),
+        opts=opts,
+        **hardware,
+    )
+
+
 def domain_opts(
     parent: pulumi.Resource,
     provider: libvirt.Provider,
@@ -93,16 +140,6 @@ def domain_opts(
         ignore_changes=["running"],
         delete_before_replace=True,
     )
-
-
-def interfaces(
-    nics: Sequence[Nic], bridges: Mapping[str, str]
-) -> list[libvirt.DomainNetworkInterfaceArgs]:
-    """A domain's NICs, each in the bridge of its network."""
-    return [
-        libvirt.DomainNetworkInterfaceArgs(bridge=bridges[nic.network], mac=nic.mac.upper())
-        for nic in nics
-    ]
 
 
 SERIAL_CONSOLE = libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")

@@ -13,11 +13,9 @@ import pulumi_libvirt as libvirt
 from alpine.kernel import ARGUMENTS
 from components import machine
 from components.command import machine_command
-from components.domain_xml import domain_xslt
 from components.first_level_node import FirstLevelNode
 from components.lab import Lab
 from components.machine import BootTree, MachineArgs
-from config import names
 
 GUEST_TREES = "/var/lib/rack/guests"  # guest/hypervisor keeps one boot tree a guest there
 SHARE = "boot"  # the 9p mount tag, as guest/initramfs/init expects it
@@ -73,14 +71,14 @@ class SecondLevelGuest(pulumi.ComponentResource):
             ),
         )
         folder = f"{GUEST_TREES}/{name}"
-        self.domain = libvirt.Domain(
-            name,
-            name=names.domain(settings.stack, name),
-            memory=args.machine.memory // machine.MIB,
-            vcpu=args.machine.cpus,
-            machine="q35",
-            autostart=True,
-            running=True,
+        self.domain = machine.make_domain(
+            settings,
+            args.machine,
+            {nic.network: nic.network for nic in args.machine.nics},
+            machine.domain_opts(
+                self, host.provider, [sync, *args.after], deleted_with=host.node.domain
+            ),
+            nested=True,
             kernel=f"{folder}/boot/vmlinux",
             initrd=f"{folder}/boot/initramfs",
             cmdlines=_kernel_line(args.machine.mac_dashed),
@@ -90,21 +88,6 @@ class SecondLevelGuest(pulumi.ComponentResource):
                 )
             ],
             disks=[libvirt.DomainDiskArgs(block_device=disk)] if disk else [],
-            network_interfaces=machine.interfaces(
-                args.machine.nics, {nic.network: nic.network for nic in args.machine.nics}
-            ),
-            consoles=[machine.SERIAL_CONSOLE],
-            xml=libvirt.DomainXmlArgs(
-                xslt=domain_xslt(
-                    owner=names.owner_tag(settings.stack),
-                    log=settings.console_log(name),
-                    openvswitch=False,
-                    cpu_features=settings.guest_cpu,
-                )
-            ),
-            opts=machine.domain_opts(
-                self, host.provider, [sync, *args.after], deleted_with=host.node.domain
-            ),
         )
         state = machine.ready(settings, args.machine, self.domain, self, [sync, *needs])
         self.timeline = state.stdout
