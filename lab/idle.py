@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from artefacts import CommandFailed
 from config import access, names
 from config.settings import Settings
 from config.topology import Guest
@@ -34,13 +35,19 @@ class _Reading:
 
 
 def idle_costs(settings: Settings, seconds: float) -> dict[str, Cost]:
-    """Each running machine's cost, measured over a time in which nothing else is asked of it."""
+    """Each machine's cost, measured over `seconds` in which nothing else is asked of it.
+
+    Raises:
+        CommandFailed: a machine is off, or was started anew in between.
+    """
     machines = settings.topology.machines
     first = {name: _read(settings, name) for name in machines}
     time.sleep(seconds)
     costs = {}
     for name, before in first.items():
         after = _read(settings, name)
+        if after.cpu_ns < before.cpu_ns:
+            raise CommandFailed(f"{name} was started anew while it was measured; run it again")
         took = after.at - before.at
         costs[name] = Cost(
             exits_per_s=round((after.exits - before.exits) / took, 1),
