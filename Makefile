@@ -3,7 +3,8 @@ STACK ?= lab
 export STACK
 
 # Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
-PULUMI = eval "$$(.venv/bin/python -m plugins.build)" && pulumi
+# A run that was killed leaves its lock; `lab unlock` takes it from the dead only.
+PULUMI = eval "$$(.venv/bin/python -m plugins.build)" && lab unlock && pulumi
 # Pulumi's engine events of the last `up`; the flag that writes them is one for debugging.
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config guest lab labmachine plugins tests __main__.py

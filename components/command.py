@@ -12,9 +12,11 @@ import pulumi
 from pulumi_command import local
 
 from config import access
-from config.settings import Settings
+from config.settings import PROJECT, Settings
+from config.topology import Guest
 
 SCRIPTS = Path(__file__).parent / "scripts"
+REACH = Path(__file__).with_name("reach.sh").relative_to(PROJECT)
 
 
 def lab_script(
@@ -35,7 +37,7 @@ def lab_script(
         create=_words(["sh", "-s", "--", "apply", *apply]),
         delete=_words(["sh", "-s", "--", "remove", *remove]),
         stdin=(SCRIPTS / f"{script}.sh").read_text(),
-        interpreter=access.shell(settings.lab, access.LAB_MACHINE, settings.ssh_config),
+        interpreter=_shell(settings, access.LAB_MACHINE, "start it: lab machine up"),
         opts=opts,
     )
 
@@ -55,13 +57,16 @@ def machine_command(
 
     It is run again when anything of it changes; `wanted` only tells that it must.
     """
+    node = settings.topology.machines[machine]
+    switch = node.node if isinstance(node, Guest) else machine
+    power = f"lab --stack {settings.stack} power {switch} on"
     return local.Command(
         name,
         create=_words(create),
         delete=_words(delete) if delete else None,
         stdin=stdin,
         environment=_wanted(wanted),
-        interpreter=access.shell(settings.lab, machine, settings.ssh_config),
+        interpreter=_shell(settings, machine, f"if it is off, switch it on: {power}"),
         opts=opts,
     )
 
@@ -87,6 +92,12 @@ def lab_command(
         environment=_wanted(wanted),
         opts=opts,
     )
+
+
+def _shell(settings: Settings, machine: str, remedy: str) -> list[str]:
+    """The interpreter that runs a shell command line there, or tells the remedy."""
+    shell = access.shell(settings.lab, machine, settings.ssh_config)
+    return ["sh", str(REACH), f"{machine} can't be reached; {remedy}", *shell]
 
 
 def _wanted(parts: Sequence[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from config import names
-from config.topology import Machine, Router, Topology
+from config.topology import Router, Topology
 
 LAB_MACHINE_HOST = 254  # the lab machine's own number on lan
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
@@ -71,8 +71,3 @@ def lab_machine(topology: Topology) -> IPv4Interface:
 def container(topology: Topology, host: int) -> IPv4Interface:
     """A container's address on wan."""
     return interface(topology, "wan", host)
-
-
-def boot_device(machine: Machine) -> str:
-    """The network a machine PXE-boots from: its first."""
-    return machine.networks[0]

@@ -16,7 +16,7 @@ from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology, read_yaml
-from config.topology import Guest, Topology
+from config.topology import Guest, Machine, Topology
 
 PROJECT = FOLDER.parent
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
@@ -52,6 +52,22 @@ class Settings:
     def guest_cpu(self) -> tuple[str, ...] | None:
         """A second-level machine's CPU, as `domain_xml` takes it."""
         return CPUS[self.cpu][1]
+
+    def machine(self, name: str) -> Machine:
+        """The machine of that name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if name not in self.topology.machines:
+            raise self.unknown(name)
+        return self.topology.machines[name]
+
+    def unknown(self, name: str) -> ConfigError:
+        """The error for a name that no machine has."""
+        known = ", ".join(self.topology.machines)
+        problem = Problem("machine", name, f"one of: {known}", f"lab --stack {self.stack} status")
+        return ConfigError(f"stack {self.stack}", [problem])
 
     @property
     def folder(self) -> Path:

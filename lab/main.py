@@ -5,6 +5,7 @@ Leaves the work to the modules beside it.
 """
 
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +17,16 @@ from rich.table import Table
 
 from artefacts import CommandFailed, run
 from config.errors import ConfigError
+from config.load import read_yaml
 from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
 from lab import converge as convergence
 from lab import doctor as examination
+from lab import power as switching
 from lab import publish as publishing
 from lab import sessions
 from lab.idle import idle_costs
+from lab.locks import clear_dead
+from lab.power import Action
 from lab.remote import boot_log
 from lab.status import rack_status
 from lab.timeline import Timeline, timeline
@@ -103,6 +108,12 @@ def ssh(
 
 
 @app.command()
+def power(context: typer.Context, name: str, action: Action) -> None:
+    """Switch a machine on, off (a power loss, no shutdown), reset it, or tell which it is."""
+    screen.print(f"{name}: {switching.power(context.obj.settings(), name, action)}")
+
+
+@app.command()
 def console(context: typer.Context, name: str) -> None:
     """The serial console; Ctrl-] ends it."""
     sessions.console(context.obj.settings(), name)
@@ -155,6 +166,14 @@ def idle(context: typer.Context, seconds: float = 60) -> None:
     for name, cost in costs.items():
         table.add_row(name, f"{cost.exits_per_s:.0f}", f"{100 * cost.cpu_share:.1f} %")
     screen.print(table)
+
+
+@app.command(hidden=True)
+def unlock(context: typer.Context) -> None:
+    """Remove the stack's lock if the run that holds it was killed; `pulumi cancel` asks nobody."""
+    project = read_yaml(PROJECT / "Pulumi.yaml")["name"]
+    for pid in clear_dead(os.environ.get("PULUMI_BACKEND_URL", ""), project, context.obj.stack):
+        screen.print(f"The lock of a run that was killed (process {pid}) is removed.")
 
 
 @app.command(hidden=True)
@@ -215,6 +234,12 @@ def machine_up() -> None:
 def machine_down() -> None:
     """Shut it down; its disks stay."""
     lab_machine.down()
+
+
+@machine_app.command("reset")
+def machine_reset() -> None:
+    """Switch it off and forget all that it and the racks on it have written."""
+    lab_machine.reset()
 
 
 @machine_app.command("status")

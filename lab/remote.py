@@ -9,13 +9,12 @@ import time
 from collections.abc import Sequence
 
 from artefacts import CommandFailed, run
-from config import access, addressing
+from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import PROJECT, Settings
-from config.topology import Guest
+from config.topology import Guest, Node
 
 CONSOLE_LINES = 8
-SSH_FAILED = 255  # ssh(1), EXIT STATUS: an error of ssh itself
 
 
 def shell_argv(settings: Settings, machine: str) -> list[str]:
@@ -68,6 +67,17 @@ def reach_lab_machine(settings: Settings) -> None:
         remedy = "start it: lab machine up; or name another: pulumi config set lab:machine"
         problem = Problem("lab:machine", settings.lab.name, rule, remedy)
         raise ConfigError("the stack's settings", [problem]) from error
+
+
+def nodes_off(settings: Settings) -> list[str]:
+    """The first-level machines that exist and are off.
+
+    Raises:
+        CommandFailed: the lab machine can't be asked.
+    """
+    off = on_lab_machine(settings, "virsh -c qemu:///system list --all --name --state-shutoff")
+    nodes = settings.topology.of(Node)
+    return [name for name in nodes if names.domain(settings.stack, name) in off.split()]
 
 
 def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:

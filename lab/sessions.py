@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from config import access, names
-from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.topology import Guest, LxcHost
 from lab.remote import shell_argv
@@ -38,7 +37,7 @@ def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
 
 def console(settings: Settings, name: str) -> NoReturn:
     """Attach to a machine's serial console; Ctrl-] ends it (virsh(1), console)."""
-    machine = _machine(settings, name)
+    machine = settings.machine(name)
     host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
     argv = [part if part != "-T" else "-tt" for part in shell_argv(settings, host)]
     argv.append(f"{VIRSH} console {names.domain(settings.stack, name)}")
@@ -53,16 +52,4 @@ def _inside(settings: Settings, name: str, command: Sequence[str]) -> tuple[str,
         if name in machine.containers:
             attach = ["lxc-attach", "-n", name]
             return host, [*attach, "--", *command] if command else attach
-    raise _unknown(settings, name)
-
-
-def _machine(settings: Settings, name: str) -> object:
-    if name not in settings.topology.machines:
-        raise _unknown(settings, name)
-    return settings.topology.machines[name]
-
-
-def _unknown(settings: Settings, name: str) -> ConfigError:
-    known = ", ".join(settings.topology.machines)
-    problem = Problem("machine", name, f"one of: {known}", f"lab --stack {settings.stack} status")
-    return ConfigError(f"stack {settings.stack}", [problem])
+    raise settings.unknown(name)

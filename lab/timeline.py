@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STACK = "pulumi:pulumi:Stack"
 DOMAIN = "libvirt:index/domain:Domain"
 # What ends no step: nothing done, or what is left of a replaced resource cleared away.
 UNTOUCHED = ("same", "read", "refresh", "replace", "delete-replaced", "discard-replaced")
@@ -90,7 +89,7 @@ def _steps(events: list[dict[str, Any]], begin: int) -> dict[str, Span]:
                 continue
             step = event[kind]["metadata"]
             urn, type_ = step["urn"], step["type"]
-            if step["op"] in UNTOUCHED or type_ == STACK or _is_component(type_):
+            if step["op"] in UNTOUCHED or _is_component(type_):
                 continue
             spans[urn] = Span(_name(urn), type_, step["op"], started.get(urn, at), at)
     return spans

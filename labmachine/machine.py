@@ -1,4 +1,4 @@
-"""The lab machine's life: up, down, status, reset, wipe.
+"""The lab machine's life: up, down, status, reset.
 
 Owns the state folder and the qemu process. Leaves what the machine consists of to `image`
 and `qemu`, and what runs in it to the Pulumi program.
@@ -6,15 +6,12 @@ and `qemu`, and what runs in it to the Pulumi program.
 
 import fcntl
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from artefacts import CommandFailed, run, step
@@ -118,15 +115,6 @@ def reset(state: State | None = None) -> None:
             file.unlink(missing_ok=True)
 
 
-def wipe(state: State | None = None) -> None:
-    """Switch off and remove the machine whole, keys too."""
-    state = state or State()
-    down(state)
-    with _locked(state):
-        shutil.rmtree(state.folder, ignore_errors=True)
-    state.lock.unlink(missing_ok=True)
-
-
 @contextmanager
 def _locked(state: State) -> Iterator[None]:
     """One life-cycle command at a time; a second one waits."""
@@ -144,7 +132,7 @@ def _image_of(state: State) -> MachineImage:
     if not image.disk.exists():
         raise MachineError(
             f"the lab machine's image {image.folder} is gone, so what it wrote is useless; "
-            "reset it (its physical disks are lost too)"
+            "reset it (its physical disks are lost too): lab machine reset"
         )
     return image
 
@@ -162,7 +150,7 @@ def _create(settings: LabMachine, state: State, image: MachineImage) -> None:
         elif disk.stat().st_size != size:
             raise MachineError(
                 f"disks.{name} is {size} bytes in config/labmachine.yaml, the existing disk has "
-                f"{disk.stat().st_size}; set it back, or reset the lab machine"
+                f"{disk.stat().st_size}; set it back, or lose what is on all: lab machine reset"
             )
     if not state.root.exists():
         state.image.unlink(missing_ok=True)
@@ -219,24 +207,3 @@ def _unready(state: State, what: str) -> MachineError:
         f"the lab machine isn't ready: {what}\n  console, last lines ({state.console_log}):{lines}"
         f"\n  qemu's messages: {state.qemu_log}"
     )
-
-
-def run_in_machine(*command: str, settings: LabMachine | None = None,
-                   state: State | None = None) -> str:  # fmt: skip
-    """Run a shell command line on the machine over ssh and return its output.
-
-    Raises:
-        CommandFailed: on a non-zero exit.
-    """
-    return run(ssh_argv(settings or load_labmachine(), state or State(), *command))
-
-
-def shell(settings: LabMachine | None = None, state: State | None = None) -> int:
-    """A root shell on the machine in this terminal; returns its exit code."""
-    argv = ssh_argv(settings or load_labmachine(), state or State())
-    return subprocess.run(argv, check=False).returncode
-
-
-def console_socket(state: State | None = None) -> Path:
-    """The unix socket of the machine's serial console."""
-    return (state or State()).console

@@ -7,6 +7,7 @@ from subprocess import run as run_plain
 
 import pytest
 
+from artefacts import run
 from config.labmachine import LabMachine
 from labmachine import machine
 from labmachine.accelerator import PROOF
@@ -42,13 +43,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabMachine, 
     state = State(tmp_path_factory.mktemp("lab") / "machine")
     machine.up(settings, state)
     yield settings, state
-    machine.wipe(state)
-    assert not state.folder.exists()
+    machine.reset(state)
+    assert not list(state.folder.glob("disk-*"))
 
 
 def _inside(lab: tuple[LabMachine, State], command: str) -> str:
-    settings, state = lab
-    return machine.run_in_machine(command, settings=settings, state=state)
+    return run(ssh_argv(*lab, command))
 
 
 def test_up_again_changes_nothing(lab: tuple[LabMachine, State]) -> None:

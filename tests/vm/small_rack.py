@@ -6,6 +6,7 @@ proved to the tests.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from plugins.build import environment, tools
 
 PROJECT = FOLDER.parent
 HANG_S = 2400
+OPERATIONS = dict.fromkeys(("create-replacement", "delete-replaced"), "replace")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,22 @@ class Rack:
     def pulumi(self, *arguments: str, check: bool = True) -> str:
         """Run Pulumi on the stack; what it printed."""
         return self._run("pulumi", *arguments, "--stack", self.stack, check=check)
+
+    def planned(self) -> dict[str, str]:
+        """What a preview would do, by the resource's name: create, update, replace or delete."""
+        done = self._run("pulumi", "preview", "--json", "--stack", self.stack, apart=True)
+        steps = {
+            (step["urn"].rsplit("::", 1)[-1], step["op"]) for step in json.loads(done)["steps"]
+        }
+        return {name: OPERATIONS.get(op, op) for name, op in sorted(steps) if op != "same"}
+
+    def killed_up(self, moment: str) -> None:
+        """Start an `up` and kill Pulumi when the shell script `moment` ends on the lab machine."""
+        argv = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.stack]
+        with subprocess.Popen(argv, cwd=PROJECT, env=self.environ) as run:
+            self.lab_machine(moment)
+            run.kill()
+        assert run.returncode == -signal.SIGKILL
 
     def lab(self, *arguments: str, check: bool = True) -> str:
         """Run the lab command on the stack; what it printed."""
@@ -60,17 +78,30 @@ class Rack:
         place[last] = value
         self.topology.write_text(yaml.safe_dump(data, sort_keys=False))
 
-    def _run(self, *argv: str, check: bool) -> str:
+    def _run(self, *argv: str, check: bool = True, apart: bool = False) -> str:
+        """What the command printed; `apart`: only to standard output."""
         began = time.monotonic()
         done = subprocess.run(
             argv, cwd=PROJECT, env=self.environ, text=True, timeout=HANG_S, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=None if apart else subprocess.STDOUT,
         )  # fmt: skip
         print(f"$ {' '.join(argv)}  # {time.monotonic() - began:.0f} s, code {done.returncode}")
         print(done.stdout)
         if check:
             assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}"
         return done.stdout
+
+
+@contextmanager
+def rewritten(file: Path, content: str) -> Iterator[None]:
+    """The file with another content, for a while."""
+    before = file.read_text()
+    file.write_text(content)
+    try:
+        yield
+    finally:
+        file.write_text(before)
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""A machine's power button: on, off without warning, reset, and which it is.
+
+Owns how the machine's host is told. Leaves what comes back by itself to the machines' services;
+`off` is a power loss, not a shutdown.
+"""
+
+from enum import StrEnum
+
+from config import access, names
+from config.settings import Settings
+from config.topology import Guest
+from lab.remote import ask
+
+# Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
+SCRIPT = """
+is_on() { virsh -c qemu:///system domstate "$1" | grep -q running; }
+case $2 in
+    on) is_on "$1" || virsh -c qemu:///system start "$1" ;;
+    off) ! is_on "$1" || virsh -c qemu:///system destroy "$1" ;;
+    reset) virsh -c qemu:///system reset "$1" ;;
+esac >/dev/null
+if is_on "$1"; then echo on; else echo off; fi
+"""
+
+
+class Action(StrEnum):
+    """What can be asked of a machine's power."""
+
+    ON = "on"
+    OFF = "off"
+    RESET = "reset"
+    STATUS = "status"
+
+
+def power(settings: Settings, name: str, action: Action) -> str:
+    """Do it, and tell whether the machine is "on" or "off" then.
+
+    Raises:
+        ConfigError: there is no such machine.
+        CommandFailed: its host can't be reached, or refused.
+    """
+    machine = settings.machine(name)
+    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+    domain = names.domain(settings.stack, name)
+    return ask(settings, host, ["sh", "-euc", SCRIPT, "power", domain, action.value]).strip()
