@@ -1,7 +1,5 @@
 """The program Pulumi runs: settings, the rack, its exports."""
 
-import sys
-
 import pulumi
 
 from components.rack import Rack
@@ -19,7 +17,7 @@ try:
                 f"To switch it on: lab --stack {settings.stack} power {node} on"
             )
 except ConfigError as error:
-    sys.exit(str(error))
+    raise pulumi.RunError(str(error)) from None
 
 rack = Rack(settings)
 pulumi.export("services", rack.services)
