@@ -1,7 +1,7 @@
 """The qemu that runs the lab machine: Debian's newest stable backport, whatever the user's has.
 
 Owns fetching it (packages are only unpacked, nothing is installed) and the environment in
-which it is found first, and the correction it needs (`vmrun.c`). Leaves its command line to
+which it is found first, and the correction it needs (`svm.c`). Leaves its command line to
 `qemu`. Why not the system's: before 10.2 emulated SVM changes a CPU's pending interrupts
 without a lock, so nested machines lose them (docs/decisions/0003-qemu-from-backports.md).
 """
@@ -16,12 +16,12 @@ RELEASE = "trixie"
 BACKPORTS = f"{RELEASE}-backports"
 PACKAGES = ("qemu-system-x86", "seabios")
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-CORRECTION = Path(__file__).parent / "vmrun.c"
+CORRECTION = Path(__file__).parent / "svm.c"
 # The wrapper brings the loader and libraries that its qemu was built with.
 WRAPPER = f"""#!/bin/sh
 root=$(dirname "$(readlink -f "$0")")/root
 exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
-    --preload "$root/../vmrun.so" \\
+    --preload "$root/../svm.so" \\
     --library-path "$root/{LIBRARIES}:$root/{LIBRARIES}/pulseaudio" \\
     "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
 """
@@ -50,7 +50,7 @@ def _build(folder: Path) -> None:
     ]  # fmt: skip
     run(argv, log=folder / "build.log", hint="is the Debian mirror reachable?")
     run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
-         "-o", folder / "vmrun.so", CORRECTION])  # fmt: skip
+         "-o", folder / "svm.so", CORRECTION])  # fmt: skip
     program = folder / "qemu-system-x86_64"
     program.write_text(WRAPPER)
     program.chmod(0o755)

@@ -124,6 +124,7 @@ def stack(name: str, folder: Path, changes: Mapping[str, object]) -> Iterator[Ra
     try:
         yield rack
     finally:
+        rack.lab("unlock", check=False)
         rack.pulumi("destroy", "--yes", "--skip-preview", check=False)
         rack.pulumi("stack", "rm", "--yes", "--force", check=False)
         settings.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from small_rack import PROJECT, Rack, rewritten
 
 from config.load import load_topology
 
-pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(3000)]
 
 PAGES = {"nbd.txt": "from the NBD volume", "nfs.txt": "from the NFS share"}
 CHANGED = {**PAGES, "nbd.txt": "changed"}
