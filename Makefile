@@ -22,7 +22,7 @@ preview: setup ## what up would change; contacts no machine
 	@$(PULUMI) stack select --create $(STACK) && pulumi preview --diff
 
 refresh: setup ## compare the state with the machines
-	@$(PULUMI) stack select $(STACK) && pulumi refresh --yes
+	@$(PULUMI) stack select $(STACK) && pulumi refresh --yes --clear-pending-creates
 
 down: setup ## destroy the stack and stop the lab machine
 	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview

@@ -1,5 +1,5 @@
 /*
- * Preloaded into the lab machine's qemu: two corrections of its emulated SVM, explained in
+ * Preloaded into the lab machine's qemu: three corrections of its emulated SVM, explained in
  * docs/decisions/0003-qemu-from-backports.md. Each refuses to start with a qemu it doesn't fit.
  *
  * VMRUN: helper_vmrun leaves the vector that it injected in the CPU's exception_index. If the CPU
@@ -11,6 +11,9 @@
  * svm_helper.c) but doesn't offer it in CPUID. A node that runs a guest executes three of them for
  * each of the guest's exits, and without it each is an exit of the node.
  *
+ * RDMSR of DEBUGCTL: a node's KVM reads it before each entry of its guest, and the lab machine's KVM
+ * intercepts that. It holds 0 at every level here, qemu doesn't implement it, so 0 is the answer.
+ *
  * qemu exports these symbols for its own modules.
  */
 #include <stdbool.h>
@@ -18,15 +21,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef void vmrun_helper(void *env, int address_size, int instruction_length);
+/* CPUX86State begins with the general registers. */
+enum { RAX = 0, RCX = 1, RDX = 2 };
+typedef uint64_t cpu_state;
+typedef void vmrun_helper(cpu_state *env, int address_size, int instruction_length);
+typedef void rdmsr_helper(cpu_state *env);
 
 /* `func` is the first member of TCGHelperInfo (include/tcg/tcg.h in qemu), what translated code
  * calls. */
 extern struct {
     vmrun_helper *func;
 } helper_info_vmrun;
+extern struct {
+    rdmsr_helper *func;
+} helper_info_rdmsr;
 extern __thread void *current_cpu;
-extern void helper_vmrun(void *env, int address_size, int instruction_length);
+extern vmrun_helper helper_vmrun;
+extern rdmsr_helper helper_rdmsr;
 extern void cpu_loop_exit_noexc(void *cpu) __attribute__((noreturn));
 
 /* FeatureWordInfo and the index FEAT_SVM of target/i386/cpu.h in qemu. */
@@ -47,6 +58,7 @@ extern struct {
 #define SVM_LEAF 0x8000000au
 #define OFFERED 0x10010001u /* NPT, VGIF, SVME_ADDR_CHK */
 #define VIRTUAL_VMLOAD_VMSAVE (1u << 15)
+#define DEBUGCTL 0x1d9u /* volume 2, "Debug-Control MSR" */
 
 static void unfit(const char *what)
 {
@@ -54,10 +66,18 @@ static void unfit(const char *what)
     exit(1);
 }
 
-static void vmrun_then_leave(void *env, int address_size, int instruction_length)
+static void vmrun_then_leave(cpu_state *env, int address_size, int instruction_length)
 {
     helper_vmrun(env, address_size, instruction_length);
     cpu_loop_exit_noexc(current_cpu);
+}
+
+static void rdmsr(cpu_state *env)
+{
+    if ((uint32_t)env[RCX] == DEBUGCTL)
+        env[RAX] = env[RDX] = 0;
+    else
+        helper_rdmsr(env); /* a tail call: it finds the instruction by its return address */
 }
 
 __attribute__((constructor)) static void correct(void)
@@ -65,6 +85,9 @@ __attribute__((constructor)) static void correct(void)
     if (helper_info_vmrun.func != helper_vmrun)
         unfit("calls VMRUN's helper in another way");
     helper_info_vmrun.func = vmrun_then_leave;
+    if (helper_info_rdmsr.func != helper_rdmsr)
+        unfit("calls RDMSR's helper in another way");
+    helper_info_rdmsr.func = rdmsr;
     if (feature_word_info[FEAT_SVM].cpuid.eax != SVM_LEAF ||
         feature_word_info[FEAT_SVM].cpuid.reg != EDX ||
         feature_word_info[FEAT_SVM].tcg_features != OFFERED)

@@ -45,7 +45,9 @@ class Rack:
         steps = {
             (step["urn"].rsplit("::", 1)[-1], step["op"]) for step in json.loads(done)["steps"]
         }
-        return {name: OPERATIONS.get(op, op) for name, op in sorted(steps) if op != "same"}
+        found = {name: OPERATIONS.get(op, op) for name, op in sorted(steps) if op != "same"}
+        print(found)
+        return found
 
     def killed_up(self, moment: str) -> None:
         """Start an `up` and kill Pulumi when the shell script `moment` ends on the lab machine."""
@@ -87,7 +89,8 @@ class Rack:
             stderr=None if apart else subprocess.STDOUT,
         )  # fmt: skip
         print(f"$ {' '.join(argv)}  # {time.monotonic() - began:.0f} s, code {done.returncode}")
-        print(done.stdout)
+        if not apart:
+            print(done.stdout)
         if check:
             assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}"
         return done.stdout

@@ -93,7 +93,7 @@ def test_a_package_of_a_role_reaches_the_running_machines(rack: Rack) -> None:
     with rewritten(packages, packages.read_text() + "nftables\n"):
         planned = rack.planned()
         assert planned == dict.fromkeys(
-            ("image-nfs", "nfs1-boot-entry", "nfs1-boot-tree", "nfs1-ready"), "update"
+            ("laptop-image-nfs", "nfs1-boot-entry", "nfs1-boot-tree", "nfs1-ready"), "update"
         )
         before = reboots(rack, "nfs1")
         rack.pulumi("up", "--yes", "--skip-preview")
