@@ -10,15 +10,23 @@ fail() {
     exit 1
 }
 
+# now: sets $now to the seconds since the kernel's start.
+now() {
+    read -r now _ </proc/uptime
+    now=${now%.*}
+}
+
 # wait_for SECONDS WHAT COMMAND...: runs COMMAND until it succeeds. Late: fails with what was
-# waited for and the last line the command said.
+# waited for and the last line the command said. A process takes a tenth of a second or more in an
+# emulated guest, so waiting starts as few as it can; COMMAND should do the same.
 wait_for() {
     wait_seconds=$1 wait_what=$2
     shift 2
-    wait_start=$(cut -d. -f1 /proc/uptime)
+    now
+    wait_start=$now
     until wait_seen=$("$@" 2>&1); do
-        wait_now=$(cut -d. -f1 /proc/uptime)
-        [ $((wait_now - wait_start)) -lt "$wait_seconds" ] ||
+        now
+        [ $((now - wait_start)) -lt "$wait_seconds" ] ||
             fail "no $wait_what in $wait_seconds s; last seen: ${wait_seen##*
 }"
         sleep 1
