@@ -36,7 +36,7 @@ check: setup ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
-	.venv/bin/pytest -m "not vm" --ignore=tests/plugins
+	.venv/bin/pytest -m "not vm and not rack" --ignore=tests/plugins
 
 test: check ## the proof, real machines included
 	@.venv/bin/python -m plugins.build >/dev/null
@@ -49,8 +49,8 @@ bench: setup ## raise the rack anew: its timeline, then what each idle machine c
 	@$(MAKE) up
 	@.venv/bin/lab idle --seconds 60
 
-test-rack: setup ## of the proof, the small rack alone
-	.venv/bin/pytest tests/vm/test_small_rack.py -s --durations=0
+test-rack: setup ## the small rack whole, both levels of guests
+	.venv/bin/pytest -m rack -s --durations=0
 
 env: setup
 	@.venv/bin/python -m plugins.build

@@ -11,7 +11,7 @@ from small_rack import PROJECT, Rack, rewritten
 
 from config.load import load_topology
 
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
 
 PAGES = {"nbd.txt": "from the NBD volume", "nfs.txt": "from the NFS share"}
 CHANGED = {**PAGES, "nbd.txt": "changed"}
@@ -103,30 +103,6 @@ def test_a_package_of_a_role_reaches_the_running_machines(rack: Rack) -> None:
     rack.pulumi("up", "--yes", "--skip-preview")
 
 
-def test_another_network_replaces_the_node_and_its_guests_come_back(rack: Rack) -> None:
-    rack.change("machines/compute1/networks", ["lan", "wan", "storage"])
-    rack.change("machines/compute1/memory", "1056MiB")
-    rack.pulumi("up", "--yes", "--skip-preview")
-    for machine in ON_COMPUTE1:
-        rack.lab("wait", machine)
-    rack.lab("ssh", "compute1", "--", "ip -4 address show | grep 10.77.4.31/24")
-    assert_serves(rack, CHANGED)
-
-
-def test_it_runs_without_the_laptop(rack: Rack) -> None:
-    rack.lab("power", "laptop", "off")
-    assert_serves(rack, CHANGED)
-    rack.lab("power", "laptop", "on")
-    rack.lab("wait", "laptop")
-
-
-def test_a_node_that_is_reset_brings_its_guest_back_with_its_data(rack: Rack) -> None:
-    rack.lab("power", "storage1", "reset")
-    for machine in ("storage1", "san1"):
-        rack.lab("wait", machine)
-    assert_serves(rack, CHANGED)
-
-
 def test_a_node_that_is_off_is_no_change(rack: Rack) -> None:
     rack.lab("power", "compute1", "off")
     assert rack.planned() == {}
@@ -148,11 +124,36 @@ def test_a_change_on_a_node_that_is_off_fails_with_the_remedy_and_the_rest_goes_
         in shown
     )
     assert "spare" in rack.lab("ssh", "san1", "--", "lvs")
-    rack.lab("power", "compute1", "on")
-    for machine in ("compute1", *ON_COMPUTE1):
-        rack.lab("wait", machine)
+    rack.change("machines/lxc1/containers/web1/volume_pages/nbd.txt", CHANGED["nbd.txt"])
+    assert rack.planned() == {}
+
+
+def test_other_networks_and_memory_replace_the_node_and_its_guests_come_back(rack: Rack) -> None:
+    """The node is off until then."""
+    rack.change("machines/compute1/networks", ["lan", "wan", "storage"])
+    rack.change("machines/compute1/memory", "1056MiB")
+    planned = rack.planned()
+    assert planned.pop("compute1") == "replace"
+    assert planned == dict.fromkeys(("compute1-boot-entry", "compute1-ready"), "update")
     rack.pulumi("up", "--yes", "--skip-preview")
-    assert_serves(rack, PAGES)
+    for machine in ON_COMPUTE1:
+        rack.lab("wait", machine)
+    rack.lab("ssh", "compute1", "--", "ip -4 address show | grep 10.77.4.31/24")
+    assert_serves(rack, CHANGED)
+
+
+def test_it_runs_without_the_laptop(rack: Rack) -> None:
+    rack.lab("power", "laptop", "off")
+    assert_serves(rack, CHANGED)
+    rack.lab("power", "laptop", "on")
+    rack.lab("wait", "laptop")
+
+
+def test_a_node_that_is_reset_brings_its_guest_back_with_its_data(rack: Rack) -> None:
+    rack.lab("power", "storage1", "reset")
+    for machine in ("storage1", "san1"):
+        rack.lab("wait", machine)
+    assert_serves(rack, CHANGED)
 
 
 def test_destroy_ends_with_nodes_dead_and_leaves_nothing(rack: Rack) -> None:
