@@ -3,8 +3,9 @@ STACK ?= lab
 export STACK
 
 # Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
+TOOLS = eval "$$(.venv/bin/python -m plugins.build)"
 # A run that was killed leaves its lock; `lab unlock` takes it from the dead only.
-PULUMI = eval "$$(.venv/bin/python -m plugins.build)" && lab unlock && pulumi
+PULUMI = $(TOOLS) && lab unlock && pulumi
 # Pulumi's engine events of the last `up`; the flag that writes them is one for debugging.
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config guest lab labmachine plugins tests __main__.py
@@ -19,7 +20,7 @@ up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	  [ ! -e $(EVENTS) ] || lab timeline $(EVENTS); exit $$code; }
 
 preview: setup ## what up would change; contacts no machine
-	@$(PULUMI) stack select --create $(STACK) && pulumi preview --diff
+	@$(TOOLS) && pulumi stack select --create $(STACK) && pulumi preview --diff
 
 refresh: setup ## compare the state with the machines
 	@$(PULUMI) stack select $(STACK) && pulumi refresh --yes --clear-pending-creates

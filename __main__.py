@@ -14,7 +14,7 @@ try:
         for node in nodes_off(settings):
             pulumi.log.warn(
                 f"{node} is off: what lives there is kept as last seen. "
-                f"To switch it on: lab --stack {settings.stack} power {node} on"
+                f"To switch it on: {settings.power_on(node)}"
             )
 except ConfigError as error:
     raise pulumi.RunError(str(error)) from None

@@ -13,7 +13,6 @@ from pulumi_command import local
 
 from config import access
 from config.settings import PROJECT, Settings
-from config.topology import Guest
 
 SCRIPTS = Path(__file__).parent / "scripts"
 REACH = Path(__file__).with_name("reach.sh").relative_to(PROJECT)
@@ -57,16 +56,14 @@ def machine_command(
 
     It is run again when anything of it changes; `wanted` only tells that it must.
     """
-    node = settings.topology.machines[machine]
-    switch = node.node if isinstance(node, Guest) else machine
-    power = f"lab --stack {settings.stack} power {switch} on"
+    remedy = f"if it is off, switch it on: {settings.power_on(machine)}"
     return local.Command(
         name,
         create=_words(create),
         delete=_words(delete) if delete else None,
         stdin=stdin,
         environment=_wanted(wanted),
-        interpreter=_shell(settings, machine, f"if it is off, switch it on: {power}"),
+        interpreter=_shell(settings, machine, remedy),
         opts=opts,
     )
 

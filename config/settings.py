@@ -63,6 +63,21 @@ class Settings:
             raise self.unknown(name)
         return self.topology.machines[name]
 
+    def host_of(self, name: str) -> str:
+        """Where a machine's domain is: its node, or the lab machine.
+
+        Raises:
+            ConfigError: there is no such machine.
+        """
+        machine = self.machine(name)
+        return machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+
+    def power_on(self, name: str) -> str:
+        """The command that switches on the first-level machine that `name` is or lives in."""
+        host = self.host_of(name)
+        node = name if host == access.LAB_MACHINE else host
+        return f"lab --stack {self.stack} power {node} on"
+
     def unknown(self, name: str) -> ConfigError:
         """The error for a name that no machine has."""
         known = ", ".join(self.topology.machines)

@@ -9,9 +9,8 @@ import time
 from dataclasses import dataclass
 
 from artefacts import CommandFailed
-from config import access, names
+from config import names
 from config.settings import Settings
-from config.topology import Guest
 from lab.remote import ask
 
 DOMAINS = ["virsh", "-c", "qemu:///system", "domstats", "--vcpu", "--cpu-total"]
@@ -57,8 +56,7 @@ def idle_costs(settings: Settings, seconds: float) -> dict[str, Cost]:
 
 
 def _read(settings: Settings, name: str) -> _Reading:
-    machine = settings.topology.machines[name]
-    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+    host = settings.host_of(name)
     text = ask(settings, host, [*DOMAINS, names.domain(settings.stack, name)], timeout_s=60)
     counts = [(key, int(value)) for key, value in COUNTS.findall(text)]
     return _Reading(

@@ -6,9 +6,8 @@ Owns how the machine's host is told. Leaves what comes back by itself to the mac
 
 from enum import StrEnum
 
-from config import access, names
+from config import names
 from config.settings import Settings
-from config.topology import Guest
 from lab.remote import ask
 
 # Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
@@ -39,7 +38,6 @@ def power(settings: Settings, name: str, action: Action) -> str:
         ConfigError: there is no such machine.
         CommandFailed: its host can't be reached, or refused.
     """
-    machine = settings.machine(name)
-    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
     domain = names.domain(settings.stack, name)
-    return ask(settings, host, ["sh", "-euc", SCRIPT, "power", domain, action.value]).strip()
+    command = ["sh", "-euc", SCRIPT, "power", domain, action.value]
+    return ask(settings, settings.host_of(name), command).strip()

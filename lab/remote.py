@@ -12,7 +12,7 @@ from artefacts import CommandFailed, run
 from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import PROJECT, Settings
-from config.topology import Guest, Node
+from config.topology import Node
 
 CONSOLE_LINES = 8
 
@@ -104,8 +104,7 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
 def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:
     """What a machine wrote to its serial console, or as much of it as can be reached."""
     tail = ["tail", "-n", str(lines) if lines else "+1"]
-    entry = settings.topology.machines[machine]
-    host = entry.node if isinstance(entry, Guest) else access.LAB_MACHINE
+    host = settings.host_of(machine)
     try:
         return ask(settings, host, [*tail, settings.console_log(machine)], timeout_s=60)
     except CommandFailed as error:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from config import access, names
 from config.settings import Settings
-from config.topology import Guest, LxcHost
+from config.topology import LxcHost
 from lab.remote import shell_argv
 
 VIRSH = "virsh -c qemu:///system"
@@ -37,8 +37,7 @@ def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
 
 def console(settings: Settings, name: str) -> NoReturn:
     """Attach to a machine's serial console; Ctrl-] ends it (virsh(1), console)."""
-    machine = settings.machine(name)
-    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+    host = settings.host_of(name)
     argv = [part if part != "-T" else "-tt" for part in shell_argv(settings, host)]
     argv.append(f"{VIRSH} console {names.domain(settings.stack, name)}")
     os.execvp(argv[0], argv)  # noqa: S606

@@ -68,7 +68,7 @@ def rack_status(settings: Settings) -> dict[str, MachineStatus]:
 def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | None]) -> str:
     """on, off or unknown; a guest of a node that is off is off."""
     machine = settings.topology.machines[name]
-    host = machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+    host = settings.host_of(name)
     if isinstance(machine, Guest) and (above := power_of(settings, host, running)) != "on":
         return above
     found = running.get(host)

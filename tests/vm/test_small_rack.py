@@ -10,6 +10,7 @@ from leftovers import LEFTOVERS
 from small_rack import PROJECT, Rack, rewritten
 
 from config.load import load_topology
+from config.topology import Node
 
 pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
 
@@ -27,7 +28,7 @@ def assert_serves(rack: Rack, pages: Mapping[str, str]) -> None:
     assert {page: serves(rack, page) for page in pages} == pages
 
 
-def reboots(rack: Rack, *machines: str) -> dict[str, str]:
+def boots(rack: Rack, *machines: str) -> dict[str, str]:
     """An id of each machine's present run."""
     where = "/proc/sys/kernel/random/boot_id"
     return {name: rack.lab("ssh", name, "--", "cat", where).strip() for name in machines}
@@ -52,13 +53,10 @@ def test_up_after_one_that_was_killed_raises_it(rack: Rack) -> None:
 
 def test_nothing_stands_twice(rack: Rack) -> None:
     """What is on the lab machine after the killed run and the next: each machine once."""
-    machines = load_topology(rack.topology, "ci").machines
+    topology = load_topology(rack.topology, "ci")
     domains = rack.lab_machine("virsh list --all --name").split()
-    nodes = [name for name, each in machines.items() if not hasattr(each, "node")]
-    assert sorted(domains) == sorted(f"ci-{name}" for name in nodes)
-    assert len(rack.lab_machine("ovs-vsctl list-br").split()) == len(
-        load_topology(rack.topology, "ci").networks
-    )
+    assert sorted(domains) == sorted(f"ci-{name}" for name in topology.of(Node))
+    assert len(rack.lab_machine("ovs-vsctl list-br").split()) == len(topology.networks)
 
 
 def test_the_container_serves_its_pages_on_wan(rack: Rack) -> None:
@@ -79,11 +77,11 @@ def test_a_changed_page_is_an_update_of_that_page_alone(rack: Rack) -> None:
 def test_a_larger_volume_is_an_update_up_to_the_file_system(rack: Rack) -> None:
     rack.change("machines/san1/volumes/web", "160MiB")
     assert rack.planned() == {"san1-web": "update", "lxc1-file-system": "update"}
-    before = reboots(rack, "san1", "lxc1")
+    before = boots(rack, "san1", "lxc1")
     rack.pulumi("up", "--yes", "--skip-preview")
     blocks = rack.lab("ssh", "lxc1", "--", "stat -f -c '%b %S' /srv/volume").split()
     assert int(blocks[0]) * int(blocks[1]) > 128 << 20
-    assert reboots(rack, "san1", "lxc1") == before
+    assert boots(rack, "san1", "lxc1") == before
     assert_serves(rack, CHANGED)
 
 
@@ -95,10 +93,10 @@ def test_a_package_of_a_role_reaches_the_running_machines(rack: Rack) -> None:
         assert planned == dict.fromkeys(
             ("laptop-image-nfs", "nfs1-boot-entry", "nfs1-boot-tree", "nfs1-ready"), "update"
         )
-        before = reboots(rack, "nfs1")
+        before = boots(rack, "nfs1")
         rack.pulumi("up", "--yes", "--skip-preview")
         rack.lab("ssh", "nfs1", "--", "nft", "--version")
-        assert reboots(rack, "nfs1") == before
+        assert boots(rack, "nfs1") == before
         assert_serves(rack, CHANGED)
     rack.pulumi("up", "--yes", "--skip-preview")
 
