@@ -5,12 +5,11 @@ import pulumi
 from components.rack import Rack
 from config.errors import ConfigError
 from config.settings import load_settings
-from lab.remote import nodes_off, reach_lab_machine
+from lab.remote import nodes_off
 
 try:
     settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get)
     if not pulumi.runtime.is_dry_run():  # a preview contacts no machine
-        reach_lab_machine(settings)
         for node in nodes_off(settings):
             pulumi.log.warn(
                 f"{node} is off: what lives there is kept as last seen. "

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from artefacts import CommandFailed
 from config import names
 from config.settings import Settings
-from lab.remote import ask
+from lab.remote import VIRSH, ask
 
-DOMAINS = ["virsh", "-c", "qemu:///system", "domstats", "--vcpu", "--cpu-total"]
+DOMAINS = [*VIRSH.split(), "domstats", "--vcpu", "--cpu-total"]
 NS = 10**9
 COUNTS = re.compile(r"(cpu\.time|vcpu\.\d+\.exits\.sum)=(\d+)")
 

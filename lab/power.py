@@ -8,15 +8,15 @@ from enum import StrEnum
 
 from config import names
 from config.settings import Settings
-from lab.remote import ask
+from lab.remote import VIRSH, ask
 
 # Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
-SCRIPT = """
-is_on() { virsh -c qemu:///system domstate "$1" | grep -q running; }
+SCRIPT = f"""
+is_on() {{ {VIRSH} domstate "$1" | grep -q running; }}
 case $2 in
-    on) is_on "$1" || virsh -c qemu:///system start "$1" ;;
-    off) ! is_on "$1" || virsh -c qemu:///system destroy "$1" ;;
-    reset) virsh -c qemu:///system reset "$1" ;;
+    on) is_on "$1" || {VIRSH} start "$1" ;;
+    off) ! is_on "$1" || {VIRSH} destroy "$1" ;;
+    reset) {VIRSH} reset "$1" ;;
 esac >/dev/null
 if is_on "$1"; then echo on; else echo off; fi
 """

@@ -15,6 +15,7 @@ from config.settings import PROJECT, Settings
 from config.topology import Node
 
 CONSOLE_LINES = 8
+VIRSH = "virsh -c qemu:///system"
 
 
 def shell_argv(settings: Settings, machine: str) -> list[str]:
@@ -52,32 +53,24 @@ def on_lab_machine(settings: Settings, script: str, timeout_s: float | None = No
     )
 
 
-def reach_lab_machine(settings: Settings) -> None:
-    """See that the lab machine answers, before anything is created.
+def nodes_off(settings: Settings) -> list[str]:
+    """The first-level machines that exist and are off, asked before anything is created.
 
     Raises:
-        ConfigError: it doesn't; with what ssh said.
+        ConfigError: the lab machine doesn't answer; with what ssh or virsh said.
     """
     settings.write_access()
+    domains = f"{VIRSH} list --all --name --state-shutoff"
     try:
-        on_lab_machine(settings, "true", timeout_s=2 * access.CONNECT_TIMEOUT_S)
+        off = on_lab_machine(settings, domains, timeout_s=2 * access.CONNECT_TIMEOUT_S).split()
     except CommandFailed as error:
         said = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
         rule = f"the lab machine must answer: {said[-1] if said else 'it is silent'}"
         remedy = "start it: lab machine up; or name another: pulumi config set lab:machine"
         problem = Problem("lab:machine", settings.lab.name, rule, remedy)
         raise ConfigError("the stack's settings", [problem]) from error
-
-
-def nodes_off(settings: Settings) -> list[str]:
-    """The first-level machines that exist and are off.
-
-    Raises:
-        CommandFailed: the lab machine can't be asked.
-    """
-    off = on_lab_machine(settings, "virsh -c qemu:///system list --all --name --state-shutoff")
     nodes = settings.topology.of(Node)
-    return [name for name in nodes if names.domain(settings.stack, name) in off.split()]
+    return [name for name in nodes if names.domain(settings.stack, name) in off]
 
 
 def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:

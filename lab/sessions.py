@@ -13,9 +13,7 @@ from typing import NoReturn
 from config import access, names
 from config.settings import Settings
 from config.topology import LxcHost
-from lab.remote import shell_argv
-
-VIRSH = "virsh -c qemu:///system"
+from lab.remote import VIRSH, shell_argv
 
 
 def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:

@@ -12,10 +12,10 @@ from artefacts import CommandFailed
 from config import access, addressing, names
 from config.settings import Settings
 from config.topology import Guest, LxcHost, NfsServer, Node, San
-from lab.remote import ask, on_lab_machine
+from lab.remote import VIRSH, ask
 
 ASK_S = 60
-DOMAINS = "virsh -c qemu:///system list --all --name --state-running"
+DOMAINS = [*VIRSH.split(), "list", "--all", "--name", "--state-running"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,7 @@ def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | Non
 def _running(settings: Settings, host: str) -> set[str] | None:
     """The domains that run on a host; None if it can't be asked."""
     try:
-        if host == access.LAB_MACHINE:
-            return set(on_lab_machine(settings, DOMAINS, ASK_S).split())
-        return set(ask(settings, host, DOMAINS.split(), timeout_s=ASK_S).split())
+        return set(ask(settings, host, DOMAINS, timeout_s=ASK_S).split())
     except CommandFailed:
         return None
 

@@ -8,7 +8,7 @@ from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
 from config.settings import Settings
-from lab.remote import reach_lab_machine
+from lab.remote import nodes_off
 
 UNREACHABLE = """\
 the stack's settings can't be used, nothing was created:
@@ -26,5 +26,5 @@ def test_a_lab_machine_that_is_off_is_told_before_anything_is_created(
     topology = load_topology(FOLDER / "mini.yaml", "mini")
     lab = LabMachine(host="127.0.0.1", port=1)
     with pytest.raises(ConfigError) as caught:
-        reach_lab_machine(Settings("mini", topology, lab, "emulated", "00" * 32))
+        nodes_off(Settings("mini", topology, lab, "emulated", "00" * 32))
     assert str(caught.value) == UNREACHABLE
