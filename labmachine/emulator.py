@@ -20,6 +20,8 @@ CORRECTION = Path(__file__).parent / "svm.c"
 # The wrapper brings the loader and libraries that its qemu was built with.
 WRAPPER = f"""#!/bin/sh
 root=$(dirname "$(readlink -f "$0")")/root
+# what it reads at random, 150 MB of tables for translated blocks and addresses, on huge pages
+export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
     --preload "$root/../svm.so" \\
     --library-path "$root/{LIBRARIES}:$root/{LIBRARIES}/pulseaudio" \\
