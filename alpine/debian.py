@@ -61,8 +61,8 @@ def locked() -> list[Locked]:
 
 
 def kernel_package() -> Locked:
-    """The locked package that holds the kernel; it becomes no apk (`alpine.kernel`)."""
-    (found,) = (package for package in locked() if package.name.startswith("linux-image-"))
+    """The locked package with the kernel's source; it becomes no apk (`alpine.kernel`)."""
+    (found,) = (package for package in locked() if package.name.startswith("linux-source-"))
     return found
 
 

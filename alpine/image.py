@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from alpine import kernel, rootfs, squashfs
+from alpine import rootfs, squashfs
 from alpine.release import release_key
 from artefacts import cached, digest, run
 from guest.rolefiles import folders as included
@@ -18,7 +18,7 @@ from guest.rolefiles import listed
 
 GUEST = Path(__file__).parent.parent / "guest"
 COMMON = GUEST / "common"
-PARTS = ("packages", "modules", "remove", "root")
+PARTS = ("packages", "remove", "root")
 
 
 def role_folders(role: str) -> tuple[Path, ...]:
@@ -36,7 +36,7 @@ def role_folders(role: str) -> tuple[Path, ...]:
 
 def image_key(role: str) -> str:
     """The image's name, known without building it: a digest of everything that goes in."""
-    code = [Path(module.__file__ or "") for module in (kernel, rootfs, squashfs)]
+    code = [Path(module.__file__ or "") for module in (rootfs, squashfs)]
     parts = [each / name for each in role_folders(role) for name in PARTS]
     return digest(release_key(), *[part for part in parts if part.exists()], *code)
 

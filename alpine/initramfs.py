@@ -8,7 +8,7 @@ import gzip
 import tempfile
 from pathlib import Path
 
-from alpine import cpio, kernel
+from alpine import cpio, kernel, kernelbuild
 from alpine.debian import lines
 from alpine.release import release_key, release_tree
 from alpine.wheel import wheel_root
@@ -59,7 +59,7 @@ def _archive(scratch: Path) -> bytes:
 
 
 def _add_modules(archive: cpio.Archive, scratch: Path) -> None:
-    source = kernel.modules_folder(kernel.kernel_root())
+    source = kernel.modules_folder(kernelbuild.kernel_root())
     target = scratch / "lib/modules" / source.name
     kernel.copy_index(source, target)
     kernel.choose_modules(source, lines(SOURCE / "modules"), target)

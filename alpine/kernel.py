@@ -1,19 +1,15 @@
-"""The kernel: which one, its command line, its files for booting, the modules the rack needs.
+"""The kernel: its command line, its files for booting, the modules of the initramfs.
 
-Owns taking the ELF kernel out of a bzImage and choosing modules. Leaves loading them to
-`guest/`, and which ones to the lists there. Why it is Debian's: docs/decisions/0004-kernel.md.
+Owns choosing modules. Leaves compiling to `kernelbuild`, loading modules to `guest/`, and which
+ones to the list there.
 """
 
 import gzip
-import lzma
 import shutil
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from alpine.debian import fetch_debs, kernel_package
 from alpine.wheel import run_program
-from artefacts import cached, digest, run
 
 # No checks that wake an idle machine, no work for attacks between machines of one owner, and no
 # search of 256 PCI buses for AMD's AGP aperture, which are 17,000 exits of a machine's boot.
@@ -21,51 +17,15 @@ ARGUMENTS = (
     "console=ttyS0", "quiet", "tsc=nowatchdog", "nowatchdog", "mitigations=off", "pci=noearly"
 )  # fmt: skip
 
-PAYLOAD_OFFSET = 0x248
-PAYLOAD_LENGTH = 0x24C
-SETUP_SECTORS = 0x1F1
 INDEX_FILES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
 
-def kernel_root() -> Path:
-    """A folder with the kernel's `boot/` and `lib/modules/<version>`, indexed by depmod."""
-    key = digest(kernel_package().sha256)
-    return cached("kernel", key, _unpack, title="unpacking the kernel")
-
-
-def _unpack(work: Path) -> None:
-    run(["dpkg-deb", "-x", fetch_debs() / f"{kernel_package().name}.deb", work])
-    depmod(work, modules_folder(work).name)
-
-
 def netboot(root: Path, target: Path) -> None:
-    """Write `vmlinuz` and `vmlinux.gz` into `target` from a kernel's root."""
+    """Write `vmlinuz` and `vmlinux.gz` (an ELF file with a PVH entry) into `target`."""
     target.mkdir(parents=True)
-    (image,) = (root / "boot").glob("vmlinuz-*")
-    shutil.copyfile(image, target / "vmlinuz")
-    kernel = uncompressed(image.read_bytes())
-    (target / "vmlinux.gz").write_bytes(gzip.compress(kernel, compresslevel=6, mtime=0))
-
-
-def uncompressed(bzimage: bytes) -> bytes:
-    """The ELF kernel (with its PVH entry) inside an xz-compressed bzImage.
-
-    Where it lies is in the set-up header: Linux' Documentation/arch/x86/boot.rst,
-    fields setup_sects, payload_offset and payload_length.
-
-    Raises:
-        ValueError: the payload is not an xz stream holding an ELF file.
-    """
-    start = (bzimage[SETUP_SECTORS] + 1) * 512
-    offset, length = struct.unpack_from("<II", bzimage, PAYLOAD_OFFSET)
-    found = bzimage[start + offset : start + offset + length]
-    try:
-        kernel = lzma.LZMADecompressor().decompress(found)
-    except lzma.LZMAError as error:
-        raise ValueError(f"the kernel's payload is not xz: {error}") from error
-    if kernel[:4] != b"\x7fELF":
-        raise ValueError("the kernel's payload is not an ELF file")
-    return kernel
+    shutil.copyfile(root / "boot/vmlinuz", target / "vmlinuz")
+    elf = (root / "boot/vmlinux").read_bytes()
+    (target / "vmlinux.gz").write_bytes(gzip.compress(elf, compresslevel=6, mtime=0))
 
 
 def modules_folder(root: Path) -> Path:
@@ -75,11 +35,10 @@ def modules_folder(root: Path) -> Path:
 
 
 def choose_modules(source: Path, names: Iterable[str], target: Path) -> list[str]:
-    """Copy the modules called `names` and all they depend on to `target`, uncompressed.
+    """Copy the modules called `names` and all they depend on to `target`.
 
-    `source` and `target` are `lib/modules/<version>` folders. A name stands for a module, or
-    with a slash at its end for every module in that folder (`kernel/net/netfilter/`). Returns
-    the paths copied, in loading order; `depmod` comes next.
+    `source` and `target` are `lib/modules/<version>` folders. Returns the paths copied, in
+    loading order; `depmod` comes next.
 
     Raises:
         KeyError: there is no module of that name.
@@ -88,19 +47,12 @@ def choose_modules(source: Path, names: Iterable[str], target: Path) -> list[str
     by_name = {module_name(path): path for path in depends}
     wanted: dict[str, None] = {}
     for name in names:
-        if name.endswith("/"):
-            roots = [path for path in depends if path.startswith(name)]
-        else:
-            roots = [by_name[name.replace("-", "_")]]
-        for path in roots:
-            for dependency in [*reversed(depends[path]), path]:
-                wanted[dependency] = None
-    chosen = [path.removesuffix(".gz") for path in wanted]
-    for path, plain in zip(wanted, chosen, strict=True):
-        (target / plain).parent.mkdir(parents=True, exist_ok=True)
-        content = (source / path).read_bytes()
-        (target / plain).write_bytes(gzip.decompress(content) if path != plain else content)
-    return chosen
+        path = by_name[name.replace("-", "_")]
+        wanted |= dict.fromkeys([*reversed(depends[path]), path])
+    for path in wanted:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, target / path)
+    return list(wanted)
 
 
 def copy_index(source: Path, target: Path) -> None:
@@ -122,5 +74,5 @@ def read_depends(source: Path) -> dict[str, list[str]]:
 
 
 def module_name(path: str) -> str:
-    """`kernel/fs/9p/9p.ko.gz` -> `9p`; dashes become underscores, as modprobe has it."""
+    """`kernel/fs/fat/vfat.ko` -> `vfat`; dashes become underscores, as modprobe has it."""
     return path.rsplit("/", 1)[-1].split(".ko", maxsplit=1)[0].replace("-", "_")

@@ -7,7 +7,7 @@ packages provide both, so nothing above knows how the tree came to be. Leaves im
 
 from pathlib import Path
 
-from alpine import alpinepackages, apk, debian, debianpackages, elf, kernel, wheel
+from alpine import alpinepackages, apk, debian, debianpackages, elf, kernel, kernelbuild, wheel
 from artefacts import cached, digest, run, step
 
 ARCH_FOLDER = f"main/{apk.ARCH}"
@@ -17,8 +17,8 @@ def release_key() -> str:
     """The tree's name, known without building it: the pinned inputs and the code that converts."""
     modules = (alpinepackages, apk, debian, debianpackages, elf, kernel, wheel)
     code = [Path(module.__file__ or "") for module in modules]
-    additions = (debian.LOCK, debian.REQUESTS, debian.DROPS, debianpackages.ADDITIONS)
-    return digest(wheel.SHA256, Path(__file__), *code, *additions)
+    debians = (debian.LOCK, debian.REQUESTS, debian.DROPS, debianpackages.ADDITIONS)
+    return digest(wheel.SHA256, Path(__file__), *code, *debians, kernelbuild.kernel_key())
 
 
 def release_tree() -> Path:
@@ -43,5 +43,5 @@ def _build(tree: Path) -> None:
             apk.make_package(package, packages)
     with step("index and kernel"):
         apk.make_index(packages)
-        kernel.netboot(kernel.kernel_root(), tree / "netboot")
+        kernel.netboot(kernelbuild.kernel_root(), tree / "netboot")
     run(["rm", "-rf", work])

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from alpine import apk, kernel
+from alpine import apk, kernelbuild
 from alpine.debian import lines
 from alpine.debianpackages import LIBRARY_FOLDERS
 from alpine.elf import dynamic, is_elf
@@ -37,11 +37,7 @@ def install(packages: Iterable[str], root: Path) -> None:
     for pattern in lines(COMMON / "remove"):
         for path in root.glob(pattern.lstrip("/")):
             run(["rm", "-rf", path])
-    modules = kernel.modules_folder(kernel.kernel_root())
-    target = root / "lib/modules" / modules.name
-    kernel.copy_index(modules, target)
-    kernel.choose_modules(modules, lines(COMMON / "modules"), target)
-    kernel.depmod(root, modules.name)
+    shutil.copytree(kernelbuild.kernel_root() / "lib/modules", root / "lib/modules")
 
 
 def copy_in(source: Path, root: Path) -> None:
