@@ -61,7 +61,7 @@ def locked() -> list[Locked]:
 
 
 def kernel_package() -> Locked:
-    """The locked package with the kernel's source; it becomes no apk (`alpine.kernel`)."""
+    """The locked package with the kernel's source; it becomes no apk (`kernelbuild`)."""
     (found,) = (package for package in locked() if package.name.startswith("linux-source-"))
     return found
 
