@@ -105,6 +105,10 @@ class Plugin:
             )
         )
 
+    def kill_engine(self) -> None:
+        """The engine is gone, without a word to the plugin."""
+        self._server.stop(None).wait()
+
     def close(self) -> None:
         """End the plugin, as the engine does at the end of a deployment."""
         self._channel.close()

@@ -1,5 +1,8 @@
 """The libvirt plugin with a real libvirtd, reached over ssh through a jump host."""
 
+import os
+import select
+import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -130,3 +133,16 @@ def test_ssh_ends_with_the_plugin_even_if_it_is_killed(
     while Path(f"/proc/{ssh[0]}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{ssh[0]}").exists()
+
+
+def test_a_killed_engine_leaves_neither_plugin_nor_tunnel(plugin: Plugin, guest: Values) -> None:
+    plugin.delete(plugin.create(DOMAIN, guest))
+    children = subprocess.check_output(["pgrep", "-P", str(plugin.process.pid)], text=True)
+    tunnels = [os.pidfd_open(int(pid)) for pid in children.split()]
+    assert tunnels
+    plugin.kill_engine()
+    plugin.process.wait(30)
+    for tunnel in tunnels:
+        ended, _, _ = select.select([tunnel], [], [], 30)  # readable when the process has ended
+        os.close(tunnel)
+        assert ended
