@@ -26,9 +26,7 @@ def common_files() -> dict[str, Path]:
 
 
 def image_files(role: str, key: str) -> dict[str, Path]:
-    """A role's image and its sha256, named `key` in the tree."""
+    """A role's layers and their list, named `key` in the tree."""
     built = image.role_image(role)
-    return {
-        f"images/{key}.squashfs": built,
-        f"images/{key}.squashfs.sha256": built.with_name(f"{built.name}.sha256"),
-    }
+    layers = {f"images/{layer.name}": layer for layer in built.layers}
+    return {f"images/{key}.layers": built.list, **layers}

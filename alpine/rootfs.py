@@ -83,6 +83,25 @@ def finish(root: Path) -> None:
     _set_times(root)
 
 
+def leave_out(below: Path, root: Path) -> None:
+    """Take out of `root` what is the same in the layers below; `below` is their manifest.
+
+    Raises:
+        CommandFailed: something of the layers below isn't in `root`; a layer can't remove it.
+    """
+    lower = set(below.read_text().splitlines())
+    own = {_path(line): line for line in manifest(root)}
+    if gone := {_path(line) for line in lower} - own.keys():
+        raise CommandFailed(f"in a lower layer and not in this one: {sorted(gone)}")
+    for path, line in sorted(own.items(), reverse=True):  # what is in a folder before the folder
+        inside = root / path.lstrip("/")
+        if line in lower and not (inside.is_dir() and not inside.is_symlink()):
+            inside.unlink()
+        elif line in lower and not any(inside.iterdir()):
+            inside.rmdir()
+    _set_times(root)
+
+
 def missing_libraries(root: Path) -> dict[str, list[str]]:
     """`{soname: files}` that glibc programs need and `root` lacks.
 
@@ -112,13 +131,14 @@ def _installed(root: Path) -> list[str]:
 
 
 def manifest(root: Path) -> Iterator[str]:
-    """`sha256  mode  path` of everything in `root`, by path.
+    """`sha256  mode:user:group  path` of everything in `root`, by path.
 
     The mode is st_mode in octal, so it tells files from links and folders. A link's sha256 is
     that of its target's name, a folder's is a dash.
     """
     for path in sorted(root.rglob("*")):
-        mode = path.lstat().st_mode
+        status = path.lstat()
+        mode = status.st_mode
         if stat.S_ISLNK(mode):
             sha256 = hashlib.sha256(os.fsencode(path.readlink())).hexdigest()
         elif stat.S_ISREG(mode):
@@ -126,12 +146,17 @@ def manifest(root: Path) -> Iterator[str]:
                 sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         else:
             sha256 = "-"
-        yield f"{sha256}  {mode:o}  /{path.relative_to(root)}"
+        owner = f"{status.st_uid}:{status.st_gid}"
+        yield f"{sha256}  {mode:o}:{owner}  /{path.relative_to(root)}"
+
+
+def _path(line: str) -> str:
+    return line.split("  ", 2)[2]
 
 
 def _set_times(root: Path) -> None:
     """Everything from 1970, so equal content gives an equal image, but OpenRC's cache newest."""
     for path in [root, *root.rglob("*")]:
         os.utime(path, (0, 0), follow_symlinks=False)
-    for path in (root / "var/cache/rc").iterdir():
+    for path in root.glob("var/cache/rc/*"):
         os.utime(path, (CACHE_TIME, CACHE_TIME))

@@ -17,7 +17,7 @@ from components.first_level_node import FirstLevelNode
 from components.lab import Lab
 from components.machine import BootTree, MachineArgs
 
-GUEST_TREES = "/var/lib/rack/guests"  # guest/hypervisor keeps one boot tree a guest there
+GUEST_TREES = "/media/ram/guests"  # guest/hypervisor keeps one boot tree a guest there
 SHARE = "boot"  # the 9p mount tag, as guest/initramfs/init expects it
 
 

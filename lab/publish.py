@@ -47,9 +47,14 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
     built = image.role_image(role)
     server = boot_server(settings)
     with step(f"image {role} to {server}"):
-        there = ask(settings, server, ["boot-image", "has", key]).strip()
-        if there != "yes":
-            ask(settings, server, ["boot-image", "put", key], stdin=built.read_bytes())
+        lacks = ask(settings, server, ["boot-image", "lacks"], stdin=built.list.read_bytes())
+        for layer, sum_and_name in zip(
+            built.layers, built.list.read_text().splitlines(), strict=True
+        ):
+            if layer.name in lacks.split():
+                put = ["boot-image", "put", layer.name, sum_and_name.split()[0]]
+                ask(settings, server, put, stdin=layer.read_bytes())
+        ask(settings, server, ["boot-image", "list", key], stdin=built.list.read_bytes())
 
 
 def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
@@ -88,7 +93,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
         folder = f"machines/{nic.mac_dashed}"
         entry = Path(work) / "boot.env"
         entry.write_text(
-            f"image=/images/{image.image_key(machines[name].role)}.squashfs\n"
+            f"image=/images/{image.image_key(machines[name].role)}.layers\n"
             f"overlay=/{folder}/{overlay.name}\noverlay_sha256={sha256}\n"
         )
         files |= {f"{folder}/boot.env": entry, f"{folder}/{overlay.name}": overlay}

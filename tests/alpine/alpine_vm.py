@@ -58,9 +58,10 @@ def make_tree(folder: Path) -> Tree:
     for path in boot_files().iterdir():
         shutil.copyfile(path, tree.folder / "boot" / path.name)
     image = role_image(ROLE)
-    for name in (image.name, "quarantine.squashfs"):
-        shutil.copyfile(image, tree.folder / "images" / name)
-        shutil.copyfile(f"{image}.sha256", tree.folder / "images" / f"{name}.sha256")
+    for layer in image.layers:
+        shutil.copyfile(layer, tree.folder / "images" / layer.name)
+    for name in (image_key(ROLE), "quarantine"):
+        shutil.copyfile(image.list, tree.folder / f"images/{name}.layers")
     for path in (tree.key, folder / "host_key"):
         run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path])
     write_entry(tree, make_overlay(folder))
@@ -73,7 +74,7 @@ def write_entry(tree: Tree, overlay: bytes, sha256: str = "", image: str = "") -
     name = f"/machines/{MAC}/overlay-{true_sum}.tar.gz"
     (tree.folder / name[1:]).write_bytes(overlay)
     (tree.machine / "boot.env").write_text(
-        f"image=/images/{image or image_key(ROLE)}.squashfs\n"
+        f"image=/images/{image or image_key(ROLE)}.layers\n"
         f"overlay={name}\noverlay_sha256={sha256 or true_sum}\n"
     )
     return true_sum
@@ -82,14 +83,15 @@ def write_entry(tree: Tree, overlay: bytes, sha256: str = "", image: str = "") -
 def new_image(tree: Tree, folder: Path) -> str:
     """A changed image in the tree, with `etc/added` and without `etc/services`; its key."""
     root = folder / "image"
-    run(["unsquashfs", "-q", "-n", "-d", root, role_image(ROLE)])
+    for layer in role_image(ROLE).layers:
+        run(["unsquashfs", "-q", "-n", "-f", "-d", root, layer])
     (root / "etc/added").write_text("added\n")
     (root / "etc/services").unlink()
     (root / rootfs.MANIFEST).write_text("".join(f"{line}\n" for line in rootfs.manifest(root)))
     image = tree.folder / "images/changed.squashfs"
     make_squashfs(root, image)
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
-    image.with_name(f"{image.name}.sha256").write_text(sha256)
+    image.with_suffix(".layers").write_text(f"{sha256}  {image.name}\n")
     return "changed"
 
 

@@ -1,5 +1,6 @@
 """The pure parts of alpine/: names, versions, archives, menus."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from alpine.debian import locked, requests
 from alpine.debianpackages import apk_name, apk_version, control_depends
 from alpine.image import image_key, role_folders
 from alpine.kernel import choose_modules, module_name
-from alpine.rootfs import copy_in, manifest
+from alpine.rootfs import copy_in, leave_out, manifest
 from alpine.stick import menu, write_stick
 from artefacts import CommandFailed
 
@@ -93,11 +94,30 @@ def test_copy_in_sets_plain_modes_and_manifest_lists_all(tmp_path: Path) -> None
     (source / "etc/link").symlink_to("run")
     copy_in(source, root)
     lines = list(manifest(root))
+    owner = f"{os.getuid()}:{os.getgid()}"
     assert [line.split("  ")[1:] for line in lines] == [
-        ["40755", "/etc"],
-        ["120777", "/etc/link"],
-        ["100755", "/etc/run"],
+        [f"40755:{owner}", "/etc"],
+        [f"120777:{owner}", "/etc/link"],
+        [f"100755:{owner}", "/etc/run"],
     ]
+
+
+def test_a_layer_holds_what_differs_from_those_below(tmp_path: Path) -> None:
+    below, root = tmp_path / "below", tmp_path / "root"
+    for folder in (below, root):
+        (folder / "etc/same").mkdir(parents=True)
+        (folder / "etc/same/file").write_text("same")
+        (folder / "etc/other").write_text(folder.name)
+    (root / "new").mkdir()
+    listed = tmp_path / "manifest"
+    listed.write_text("\n".join(manifest(below)) + "\n")
+    leave_out(listed, root)
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*")) == [
+        "etc", "etc/other", "new",
+    ]  # fmt: skip
+    (root / "etc/other").unlink()
+    with pytest.raises(CommandFailed, match="/etc/other"):
+        leave_out(listed, root)
 
 
 def test_image_keys_differ_by_role_and_unknown_roles_are_named() -> None:

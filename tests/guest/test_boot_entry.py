@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 
 import pytest
@@ -20,7 +21,7 @@ def server(sandbox: Sandbox) -> Sandbox:
     sandbox.file("etc/rack/boot-server.conf", f"tree={tree}\naddress=10.0.0.1\n")
     sandbox.script(f"{BIN}/boot-entry")
     sandbox.script(f"{BIN}/boot-image")
-    sandbox.file("media/stick/images/abc.squashfs")
+    sandbox.file("media/stick/images/abc.layers")
     sandbox.fake("sync")
     return sandbox
 
@@ -41,7 +42,7 @@ def test_set_writes_the_entry_and_keeps_one_overlay(server: Sandbox) -> None:
     done = server.run("boot-entry", "set", MAC, "abc", SUM, stdin=OVERLAY)
     assert done.stderr == ""
     assert entry(server) == (
-        "image=/images/abc.squashfs\n"
+        "image=/images/abc.layers\n"
         f"overlay=/machines/{MAC}/overlay-{SUM}.tar.gz\noverlay_sha256={SUM}\n"
     )
     assert not old.exists()
@@ -61,7 +62,7 @@ def test_set_keeps_the_commit(server: Sandbox) -> None:
     ("words", "stdin", "reason"),
     [
         (("set", "52:54:00:aa:bb:cc", "abc", SUM), OVERLAY, "is not like"),
-        (("set", MAC, "other", SUM), OVERLAY, "images/other.squashfs is not in"),
+        (("set", MAC, "other", SUM), OVERLAY, "images/other.layers is not in"),
         (("set", MAC, "../abc", SUM), OVERLAY, "no plain file name"),
         (("set", MAC, "abc", "12"), OVERLAY, "not 64 hex digits"),
         (("set", MAC, "abc", SUM), b"wrong", "nothing was changed"),
@@ -92,18 +93,55 @@ def test_remove_is_idempotent(server: Sandbox) -> None:
     assert not (server.root / f"media/stick/machines/{MAC}").exists()
 
 
-def test_an_image_is_put_once_with_its_hash(server: Sandbox) -> None:
-    assert server.run("boot-image", "has", "new").stdout == "no\n"
-    assert server.run("boot-image", "put", "new", stdin=b"hsqs one").returncode == 0
-    assert server.run("boot-image", "put", "new", stdin=b"hsqs two").returncode == 0
-    assert server.run("boot-image", "has", "new").stdout == "yes\n"
+LAYER = b"hsqs one"
+LAYER_SUM = hashlib.sha256(LAYER).hexdigest()
+LIST = f"{LAYER_SUM}  one.squashfs\n"
+
+
+def test_an_image_is_its_layers_then_their_list(server: Sandbox) -> None:
+    assert server.run("boot-image", "lacks", stdin=LIST.encode()).stdout == "one.squashfs\n"
+    assert server.run("boot-image", "put", "one.squashfs", LAYER_SUM, stdin=LAYER).stderr == ""
+    assert server.run("boot-image", "lacks", stdin=LIST.encode()).stdout == ""
+    assert server.run("boot-image", "list", "new", stdin=LIST.encode()).stderr == ""
     images = server.root / "media/stick/images"
-    assert (images / "new.squashfs").read_bytes() == b"hsqs one"
-    wanted = hashlib.sha256(b"hsqs one").hexdigest()
-    assert (images / "new.squashfs.sha256").read_text().split()[0] == wanted
+    assert (images / "one.squashfs").read_bytes() == LAYER
+    assert (images / "new.layers").read_text() == LIST
 
 
-def test_what_is_no_squashfs_is_refused(server: Sandbox) -> None:
-    done = server.run("boot-image", "put", "new", stdin=b"<html>")
+@pytest.mark.parametrize(
+    ("words", "stdin", "reason"),
+    [
+        (("put", "one.squashfs", LAYER_SUM), b"<html>", "nothing was changed"),
+        (("put", "../one", LAYER_SUM), LAYER, "no plain file name"),
+        (("list", "new"), LIST.encode(), "one.squashfs; boot-image put them first"),
+        (("list", "new"), b"<html>", "no line of a list"),
+        (("put", "one.squashfs"), LAYER, "usage"),
+    ],
+)
+def test_a_refused_image_leaves_nothing(
+    server: Sandbox, words: tuple[str, ...], stdin: bytes, reason: str
+) -> None:
+    images = server.root / "media/stick/images"
+    before = sorted(images.iterdir())
+    done = server.run("boot-image", *words, stdin=stdin)
     assert done.returncode == 1
-    assert not list((server.root / "media/stick/images").glob("new*"))
+    assert reason in done.stderr
+    assert sorted(images.iterdir()) == before
+
+
+def test_prune_keeps_what_is_named(server: Sandbox) -> None:
+    images = server.root / "media/stick/images"
+    sums = dict.fromkeys(("base", "own", "old"), "0" * 64)
+    for name in sums:
+        server.file(f"media/stick/images/{name}.squashfs")
+    lists = {"quarantine": ["base"], "abc": ["base", "own"], "gone": ["base", "old"]}
+    for name, layers in lists.items():
+        text = "".join(f"{sums[layer]}  {layer}.squashfs\n" for layer in layers)
+        server.file(f"media/stick/images/{name}.layers", text)
+    for path in images.iterdir():
+        os.utime(path, (0, 0))
+    server.run("boot-entry", "set", MAC, "abc", SUM, stdin=OVERLAY)
+    assert server.run("boot-image", "prune").returncode == 0
+    assert {path.name for path in images.iterdir()} == {
+        "quarantine.layers", "abc.layers", "base.squashfs", "own.squashfs",
+    }  # fmt: skip
