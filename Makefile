@@ -46,6 +46,7 @@ built: setup # what takes long to build: before the tests, whose time limits are
 test: check built ## the proof, real machines included
 	.venv/bin/pytest tests/plugins --durations=5
 	.venv/bin/pytest -m vm -s --durations=0
+	.venv/bin/pytest -m rack -s --durations=0
 	.venv/bin/lab machine down
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
