@@ -18,7 +18,6 @@ def grown(
         f"{name}-file-system",
         lab.settings,
         name,
-        create=["nbd-volume", "refresh"],
-        wanted=[str(size)],
+        create=["nbd-volume", "grow", str(size)],
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[guest], deleted_with=guest.domain),
     )

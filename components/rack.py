@@ -180,7 +180,7 @@ class Rack(pulumi.ComponentResource):
         for name, san in self._topology.of(topology.San).items():
             args = SanArgs(self._guest(name, san), ARRAY_IN_NODE, san.volumes)
             made[name] = San(self._lab, args, opts=self._opts)
-            self._booted.append(made[name].guest)
+            self._booted.append(made[name])
         return made
 
     def _volume(self, reference: str) -> tuple[pulumi.Resource, int]:
@@ -193,7 +193,7 @@ class Rack(pulumi.ComponentResource):
         for name, nfs in self._topology.of(topology.NfsServer).items():
             args = NfsArgs(self._guest(name, nfs), *self._volume(nfs.volume))
             made[name] = Nfs(self._lab, args, opts=self._opts)
-            self._booted.append(made[name].guest)
+            self._booted.append(made[name])
         return made
 
     def _make_lxc(self) -> dict[str, LxcCompute]:
@@ -212,7 +212,7 @@ class Rack(pulumi.ComponentResource):
                 },
             )
             made[name] = LxcCompute(self._lab, args, opts=self._opts)
-            self._booted.append(made[name].guest)
+            self._booted.append(made[name])
         return made
 
     def _commit_nodes(self) -> None:
