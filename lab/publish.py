@@ -74,7 +74,7 @@ def commit(settings: Settings, name: str) -> None:
     mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
     with tempfile.TemporaryDirectory() as work:
         changed = Path(work) / "commit.tar.gz"
-        run([*shell_argv(settings, name), "lbu package -"], output=changed)
+        ask(settings, name, ["lbu", "package", "-"], output=changed)
         content = changed.read_bytes()
     ask(settings, boot_server(settings), ["boot-entry", "commit", mac], stdin=content)
 

@@ -7,6 +7,7 @@ keys and jumps to `config.access`.
 import shlex
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from artefacts import CommandFailed, run
 from config import access, addressing, names
@@ -29,9 +30,10 @@ def ask(
     command: Sequence[object],
     *,
     stdin: bytes | None = None,
+    output: Path | None = None,
     timeout_s: float | None = None,
 ) -> str:
-    """Run a command on a machine and return its output.
+    """Run a command on a machine and return its output, or write it to the file `output`.
 
     Raises:
         CommandFailed: when it fails or the machine can't be reached.
@@ -39,6 +41,7 @@ def ask(
     return run(
         [*shell_argv(settings, machine), shlex.join(str(word) for word in command)],
         stdin=stdin,
+        output=output,
         timeout_s=timeout_s,
         hint=f"to look: lab --stack {settings.stack} logs {machine}",
     )

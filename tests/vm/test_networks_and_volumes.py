@@ -14,6 +14,23 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(1200)]
 PARTS = ("::rack:lab:Rack::*", "::labmachine-libvirt", "OvsNetwork**", "RaidVolume**")
 ONLY = [word for part in PARTS for word in ("--target", f"**{part}")]
 UP = ("up", "--yes", "--skip-preview", *ONLY)
+DISK = "/dev/disk/by-id/virtio-disk1"
+VOLUMES = ("/dev/rack-ci/storage1-sda", "/dev/rack-ci/storage1-sdb")
+
+
+def mark(rack: Rack, device: str, text: str) -> None:
+    """Write a MiB of a text at each 64 MiB of a device."""
+    rack.lab_machine(
+        f'yes "{text}" | head -c 1M > /run/mark; '
+        f"for at in $(seq 32 64 $(($(blockdev --getsize64 {device}) / 1048576 - 1))); do "
+        f"dd if=/run/mark of={device} bs=1M seek=$at conv=notrunc oflag=direct status=none; done; "
+        "rm /run/mark"
+    )
+
+
+def holds(rack: Rack, device: str, text: str) -> bool:
+    """Whether a device holds the text anywhere."""
+    return rack.lab_machine(f'grep -aqm1 "{text}" {device} && echo yes || true').strip() == "yes"
 
 
 def bridges(rack: Rack) -> list[str]:
@@ -28,6 +45,8 @@ def test_preview_contacts_nothing_and_lists_every_machine(rack: Rack) -> None:
 
 
 def test_up_makes_six_switches_an_array_and_volumes(rack: Rack) -> None:
+    mark(rack, DISK, "data of another time")
+    assert holds(rack, DISK, "data of another time")
     assert "Domain" not in rack.pulumi(*UP)
     assert len(bridges(rack)) == 6
     assert "raid1" in rack.lab_machine("mdadm --detail /dev/md/rack-ci")
@@ -35,6 +54,13 @@ def test_up_makes_six_switches_an_array_and_volumes(rack: Rack) -> None:
     assert sorted(volumes) == ["laptop-stick", "storage1-sda", "storage1-sdb"]
     networks = rack.lab_machine("virsh net-dumpxml ci-lan")
     assert "<virtualport type='openvswitch'" in networks
+
+
+def test_new_volumes_are_blank(rack: Rack) -> None:
+    """A machine would adopt what it finds there; the disks held data, without a signature."""
+    for volume in VOLUMES:
+        size = rack.lab_machine(f"blockdev --getsize64 {volume}").strip()
+        rack.lab_machine(f"cmp --bytes={size} /dev/zero {volume}")
 
 
 def test_a_second_up_changes_nothing(rack: Rack) -> None:
@@ -78,6 +104,9 @@ def test_two_stacks_dont_touch_each_other(rack: Rack, other: Rack) -> None:
 
 
 def test_destroy_leaves_nothing(rack: Rack) -> None:
+    mark(rack, VOLUMES[0], "data of the stack")
+    assert holds(rack, DISK, "data of the stack")
     rack.pulumi("destroy", "--yes", "--skip-preview")
     found = {name: rack.lab_machine(script).strip() for name, script in LEFTOVERS.items()}
     assert found == dict.fromkeys(LEFTOVERS, "")
+    assert not holds(rack, DISK, "data of the stack")
