@@ -8,7 +8,7 @@ TOOLS = eval "$$(.venv/bin/python -m plugins.build)"
 PULUMI = $(TOOLS) && lab unlock && pulumi
 # Pulumi's engine events of the last `up`; the flag that writes them is one for debugging.
 EVENTS = .lab/stacks/$(STACK)/events.json
-SOURCES = alpine artefacts components config guest lab labmachine plugins tests __main__.py
+SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
 .PHONY: up preview refresh down clean check built test test-rack bench env setup
 

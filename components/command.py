@@ -1,7 +1,7 @@
-"""Commands as resources: a script on the lab machine, a command on a machine, a local step.
+"""Commands as resources: equipment of the lab machine, a command on a machine, a local step.
 
 Owns how such a resource is made, so that each is idempotent and its text shows in a preview.
-Leaves what a command does to `scripts/`, `guest/` and the `lab` command.
+Leaves what a command does to `equipment/`, `guest/` and the `lab` command.
 """
 
 import shlex
@@ -13,29 +13,20 @@ from pulumi_command import local
 
 from config import access
 from config.settings import PROJECT, Settings
+from equipment import Equipment
 
-SCRIPTS = Path(__file__).parent / "scripts"
 REACH = Path(__file__).with_name("reach.sh").relative_to(PROJECT)
 
 
-def lab_script(
-    name: str,
-    settings: Settings,
-    script: str,
-    *,
-    apply: Sequence[object],
-    remove: Sequence[object],
-    opts: pulumi.ResourceOptions,
+def equipment_command(
+    settings: Settings, equipment: Equipment, opts: pulumi.ResourceOptions
 ) -> local.Command:
-    """A script of `scripts/` on the lab machine, with its arguments for making and removing.
-
-    It goes in by standard input: a lab machine needs nothing of this project installed.
-    """
+    """A piece of equipment on the lab machine, made and removed by its script."""
     return local.Command(
-        name,
-        create=_words(["sh", "-s", "--", "apply", *apply]),
-        delete=_words(["sh", "-s", "--", "remove", *remove]),
-        stdin=(SCRIPTS / f"{script}.sh").read_text(),
+        equipment.name,
+        create=_words(["sh", "-s", "--", "apply", *equipment.apply]),
+        delete=_words(["sh", "-s", "--", "remove", *equipment.remove]),
+        stdin=equipment.text,
         interpreter=_shell(settings, access.LAB_MACHINE, "start it: lab machine up"),
         opts=opts,
     )

@@ -4,24 +4,23 @@ Owns the OVS bridge and libvirt's network over it. Leaves ports to the domains t
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
 
 import pulumi
 import pulumi_libvirt as libvirt
 
-from components.command import lab_script
+from components.command import equipment_command
 from components.domain_xml import network_xslt
 from components.lab import Lab
 from config import names
+from equipment import Equipment
 
 
 @dataclass(frozen=True)
 class OvsNetworkArgs:
-    """`address`: the lab machine's own on this network; `routes`: networks behind a gateway."""
+    """The topology's name of the network, and its bridge."""
 
     network: str
-    address: IPv4Interface | None = None
-    routes: tuple[tuple[IPv4Network, object], ...] = ()
+    switch: Equipment
 
 
 class OvsNetwork(pulumi.ComponentResource):
@@ -36,16 +35,8 @@ class OvsNetwork(pulumi.ComponentResource):
         stack = lab.settings.stack
         self.bridge = names.bridge(stack, args.network)
         tag = names.owner_tag(stack)
-        address = [args.address] if args.address else []
-        routes = [f"{cidr},{via}" for cidr, via in args.routes]
-        switch = lab_script(
-            f"{args.network}-bridge",
-            lab.settings,
-            "bridge",
-            apply=[self.bridge, tag, *address, *routes],
-            remove=[self.bridge, tag],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        bridge = pulumi.ResourceOptions(parent=self)
+        switch = equipment_command(lab.settings, args.switch, bridge)
         libvirt.Network(
             f"{args.network}-network",
             name=self.bridge,

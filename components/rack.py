@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 import pulumi
 
+import equipment
 from alpine.boottree import common_key
 from alpine.image import image_key
 from components.boot_server import BootServer, BootServerArgs
-from components.command import lab_command, lab_script
+from components.command import equipment_command, lab_command
 from components.first_level_node import FirstLevelNode, FirstLevelNodeArgs
 from components.lab import libvirt_provider, open_lab
 from components.lxc_compute import LxcCompute, LxcComputeArgs
@@ -84,38 +85,25 @@ class Rack(pulumi.ComponentResource):
         return [self._booted[-most]] if most and len(self._booted) >= most else []
 
     def _make_networks(self) -> dict[str, OvsNetwork]:
-        made: dict[str, OvsNetwork] = {}
-        for network in self._topology.networks:
-            args = OvsNetworkArgs(network)
-            if network == "lan":
-                via = addressing.gateway(self._topology, network)
-                routes = (
-                    (other.cidr, via)
-                    for name, other in sorted(self._topology.networks.items())
-                    if via and name != network and addressing.gateway(self._topology, name)
-                )
-                args = OvsNetworkArgs(
-                    network, addressing.lab_machine(self._topology), tuple(routes)
-                )
-            made[network] = OvsNetwork(self._lab, args, opts=self._opts)
-        return made
+        stack = self._settings.stack
+        return {
+            network: OvsNetwork(
+                self._lab,
+                OvsNetworkArgs(network, equipment.switch(stack, self._topology, network)),
+                opts=self._opts,
+            )
+            for network in self._topology.networks
+        }
 
     def _make_raid(self) -> RaidVolume:
-        volumes = {
-            names.node_volume(name, names.disk_letter(index, level=1)): size
-            for name, node in self._topology.of(topology.StorageNode).items()
-            for index, size in enumerate(node.disks)
-        }
-        for name, laptop in self._topology.of(topology.BootServer).items():
-            volumes[names.node_volume(name, "stick")] = laptop.stick
-        args = RaidVolumeArgs(self._topology.array, volumes)
+        stack = self._settings.stack
+        args = RaidVolumeArgs(
+            equipment.array(stack, self._topology), equipment.volumes(stack, self._topology)
+        )
         return RaidVolume(self._lab, args, opts=self._opts)
 
     def _make_logs(self) -> pulumi.Resource:
-        folder = names.log_folder(self._settings.stack)
-        return lab_script(
-            "logs", self._settings, "logs", apply=[folder], remove=[folder], opts=self._opts
-        )
+        return equipment_command(self._settings, equipment.logs(self._settings.stack), self._opts)
 
     def _make_boot_server(self) -> BootServer:
         name = next(iter(self._topology.of(topology.BootServer)))

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.command import lab_script
+from components.command import equipment_command
 from components.lab import Lab
 from config import names
-from config.topology import Array
+from equipment import Equipment
 
 
 @dataclass(frozen=True)
 class RaidVolumeArgs:
-    """`volumes`: bytes of each logical volume by name."""
+    """The array, and each logical volume by its name."""
 
-    array: Array
-    volumes: Mapping[str, int]
+    array: Equipment
+    volumes: Mapping[str, Equipment]
 
 
 class RaidVolume(pulumi.ComponentResource):
@@ -33,26 +33,13 @@ class RaidVolume(pulumi.ComponentResource):
         self, lab: Lab, args: RaidVolumeArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("rack:lab:RaidVolume", "raid", None, opts)
-        stack = lab.settings.stack
-        group, tag = names.volume_group(stack), names.owner_tag(stack)
-        array = lab_script(
-            "array",
-            lab.settings,
-            "array",
-            apply=[group, tag, args.array.level, *args.array.disks],
-            remove=[group, tag, *args.array.disks],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        group = names.volume_group(lab.settings.stack)
+        array = equipment_command(lab.settings, args.array, pulumi.ResourceOptions(parent=self))
         self.volumes = {
-            name: lab_script(
-                f"{name}-volume",
-                lab.settings,
-                "volume",
-                apply=[group, name, tag, size],
-                remove=[group, name, tag],
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[array]),
+            name: equipment_command(
+                lab.settings, volume, pulumi.ResourceOptions(parent=self, depends_on=[array])
             )
-            for name, size in args.volumes.items()
+            for name, volume in args.volumes.items()
         }
         self.paths = {name: f"/dev/{group}/{name}" for name in args.volumes}
         self.register_outputs({"paths": dict(self.paths)})

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
-FOLDERS = ("guest", "components", "labmachine", ".ci")
+FOLDERS = ("guest", "components", "equipment", "labmachine", ".ci")
 SHEBANGS = (b"#!/bin/sh", b"#!/sbin/openrc-run", b"# shellcheck shell=sh")
 # openrc-run's own shebang and variables; settings that only a machine has; busybox ash's local, -nt
 IGNORED = "SC1008,SC1090,SC1091,SC2034,SC2154,SC3013,SC3043"

@@ -1,0 +1,85 @@
+"""What stands on the lab machine around its machines: switches, array, volumes, logs.
+
+Owns the scripts of this folder and with which arguments each makes and removes what; they are
+idempotent, so the same bring it back after the lab machine was off. Leaves when they run to
+`components/` and `lab/`, names and numbers to `config/`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import addressing, names
+from config.topology import BootServer, StorageNode, Topology
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """One thing: the script that knows it, and its arguments for making and removing."""
+
+    name: str
+    script: str
+    apply: tuple[str, ...]
+    remove: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The script; it goes in by standard input: nothing is installed on a lab machine."""
+        return (FOLDER / f"{self.script}.sh").read_text()
+
+
+def switch(stack: str, topology: Topology, network: str) -> Equipment:
+    """A network's OVS bridge; on lan with the lab machine's address and its ways to the rest."""
+    bridge, tag = names.bridge(stack, network), names.owner_tag(stack)
+    own = []
+    if network == "lan":
+        own.append(str(addressing.lab_machine(topology)))
+        via = addressing.gateway(topology, network)
+        own += [
+            f"{other.cidr},{via}"
+            for name, other in sorted(topology.networks.items())
+            if via and name != network and addressing.gateway(topology, name)
+        ]
+    return Equipment(f"{network}-bridge", "bridge", (bridge, tag, *own), (bridge, tag))
+
+
+def array(stack: str, topology: Topology) -> Equipment:
+    """The md array over the physical disks, and the volume group on it."""
+    group, tag, disks = names.volume_group(stack), names.owner_tag(stack), topology.array.disks
+    level = str(topology.array.level)
+    return Equipment("array", "array", (group, tag, level, *disks), (group, tag, *disks))
+
+
+def volumes(stack: str, topology: Topology) -> dict[str, Equipment]:
+    """By its name, each logical volume: a storage node's disks, a boot server's stick."""
+    sizes = {
+        names.node_volume(name, names.disk_letter(index, level=1)): size
+        for name, node in topology.of(StorageNode).items()
+        for index, size in enumerate(node.disks)
+    }
+    for name, laptop in topology.of(BootServer).items():
+        sizes[names.node_volume(name, "stick")] = laptop.stick
+    group, tag = names.volume_group(stack), names.owner_tag(stack)
+    return {
+        name: Equipment(
+            f"{name}-volume", "volume", (group, name, tag, str(size)), (group, name, tag)
+        )
+        for name, size in sizes.items()
+    }
+
+
+def logs(stack: str) -> Equipment:
+    """The folder of the first-level machines' boot logs."""
+    folder = names.log_folder(stack)
+    return Equipment("logs", "logs", (folder,), (folder,))
+
+
+def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
+    """All of it, each after what it stands on."""
+    for network in topology.networks:
+        yield switch(stack, topology, network)
+    yield array(stack, topology)
+    yield from volumes(stack, topology).values()
+    yield logs(stack)
