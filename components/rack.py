@@ -43,6 +43,7 @@ class Rack(pulumi.ComponentResource):
         self._lab = open_lab(settings, self._opts)
         self._booted: list[pulumi.Resource] = []
         self._networks = self._make_networks()
+        self._make_provider()
         self._raid = self._make_raid()
         self._logs = self._make_logs()
         self._boot_server = self._make_boot_server()
@@ -94,6 +95,12 @@ class Rack(pulumi.ComponentResource):
             )
             for network in self._topology.networks
         }
+
+    def _make_provider(self) -> None:
+        beyond = equipment.provider(self._settings.stack, self._topology)
+        if beyond:
+            isp = pulumi.ResourceOptions(parent=self, depends_on=[self._networks["isp"]])
+            equipment_command(self._settings, beyond, isp)
 
     def _make_raid(self) -> RaidVolume:
         stack = self._settings.stack

@@ -1,7 +1,7 @@
 """Who has which address.
 
-Owns host numbers that are not a machine's own (the lab machine) and how a number becomes an
-address. Leaves the numbers of machines to the topology file.
+Owns host numbers that are not a machine's own (the lab machine, the provider) and how a number
+becomes an address. Leaves the numbers of machines to the topology file.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from config import names
 from config.topology import Router, Topology
 
 LAB_MACHINE_HOST = 254  # the lab machine's own number on lan
+PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
 
 
@@ -66,6 +67,11 @@ def gateway(topology: Topology, network: str) -> IPv4Address | None:
 def lab_machine(topology: Topology) -> IPv4Interface:
     """The lab machine's own address on lan."""
     return interface(topology, "lan", LAB_MACHINE_HOST)
+
+
+def provider(topology: Topology) -> IPv4Interface:
+    """The stand-in host on isp."""
+    return interface(topology, "isp", PROVIDER_HOST)
 
 
 def container(topology: Topology, host: int) -> IPv4Interface:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from config import names
-from config.addressing import DYNAMIC_HOSTS, LAB_MACHINE_HOST
+from config.addressing import DYNAMIC_HOSTS
 from config.errors import Problem
 from config.topology import (
     BootServer,
@@ -52,6 +52,7 @@ def problems(stack: str, topology: Topology) -> Iterator[Problem]:
     yield from _numbers(topology)
     yield from _places(topology)
     yield from _references(topology)
+    yield from _reach(topology)
     yield from _arrays(topology)
     yield from _guest_memory(topology)
     yield from _mac_addresses(stack, topology)
@@ -95,10 +96,10 @@ def _numbers(topology: Topology) -> Iterator[Problem]:
             )  # fmt: skip
             continue
         first, last = DYNAMIC_HOSTS
-        if first <= host <= last or host == LAB_MACHINE_HOST:
+        if first <= host <= last:
             yield Problem(
                 f"{key}.host", host,
-                f"{first} to {last} are for unknown machines, {LAB_MACHINE_HOST} the lab machine",
+                f"{first} to {last} are for unknown machines",
                 f"choose a number below {first}",
             )  # fmt: skip
         other = taken.setdefault((network, host), key)
@@ -184,6 +185,39 @@ def _references(topology: Topology) -> Iterator[Problem]:
                 f"machines.{name}.share", machine.share, "a machine with role nfs",
                 "name an NFS server of the topology",
             )  # fmt: skip
+
+
+def _reach(topology: Topology) -> Iterator[Problem]:
+    routed = {each for router in topology.of(Router).values() for each in router.networks}
+    firewalled = {each for wall in topology.of(Firewall).values() for each in wall.networks}
+    for source, targets in topology.reach.items():
+        for target in targets:
+            key = f"reach.{source}"
+            if target == source or source not in routed:
+                yield Problem(
+                    key, f"{source}: {target}",
+                    f"from one to another of the router's networks: {', '.join(sorted(routed))}",
+                    "remove it; what no rule lets through is refused",
+                )  # fmt: skip
+            elif target not in routed and not (target == "isp" and target in firewalled):
+                yield Problem(
+                    key, target, "no router leads there",
+                    "name a network of the router, or isp where a firewall stands",
+                )  # fmt: skip
+    for name, machine in topology.of(Node).items():
+        away = machine.networks[0]
+        if away != "lan" and away not in topology.reach.get("lan", ()):
+            yield Problem(
+                "reach.lan", ", ".join(topology.reach.get("lan", ())),
+                f"{name} is managed from lan at its address on {away}", f"add {away}",
+            )  # fmt: skip
+    for name, wall in topology.of(Firewall).items():
+        for port, container in wall.publish.items():
+            if container not in topology.containers:
+                yield Problem(
+                    f"machines.{name}.publish.{port}", container, "a container of the topology",
+                    f"name one of: {', '.join(topology.containers)}",
+                )  # fmt: skip
 
 
 def _arrays(topology: Topology) -> Iterator[Problem]:

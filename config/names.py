@@ -6,7 +6,7 @@ Leaves addresses to `addressing`.
 
 import hashlib
 
-STACK_LETTERS = 6  # what is left of IFNAMSIZ for a stack beside "-internet"
+STACK_LETTERS = 6  # what is left of IFNAMSIZ for a stack beside "-internet" and "-provider"
 IFNAMSIZ = 15  # the kernel's limit for an interface's name, linux/if.h (16 with the NUL)
 
 
@@ -20,6 +20,11 @@ def prefix(stack: str) -> str:
 def bridge(stack: str, network: str) -> str:
     """The OVS bridge of a network on the lab machine, at most 15 bytes."""
     return f"{prefix(stack)}-{network}"
+
+
+def provider(stack: str) -> str:
+    """The stand-in host on isp: its namespace and its port, at most 15 bytes."""
+    return f"{prefix(stack)}-provider"
 
 
 def domain(stack: str, machine: str) -> str:

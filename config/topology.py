@@ -41,6 +41,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Memory = Annotated[Size, AfterValidator(_memory)]
 PageName = Annotated[str, AfterValidator(_page_name)]
 HostNumber = Annotated[int, Field(ge=1, le=253)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 VolumeRef = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
 
@@ -91,9 +92,10 @@ class BootServer(Node):
 
 
 class Firewall(Node):
-    """Between internet and isp."""
+    """Between internet and isp. `publish`: which container a TCP port on isp leads to."""
 
     role: Literal["firewall"]
+    publish: dict[Port, Name] = Field(default_factory=dict)
 
 
 class Router(Node):
@@ -167,15 +169,28 @@ Kind = TypeVar("Kind", bound=Machine)
 
 
 class Topology(Frozen):
-    """A whole rack, as read from a file in `config/`."""
+    """A whole rack, as read from a file in `config/`.
+
+    `reach`: the networks that a network's machines may start connections to.
+    """
 
     array: Array
     networks: dict[NetworkName, Network]
+    reach: dict[NetworkName, tuple[NetworkName, ...]] = Field(default_factory=dict)
     machines: dict[Name, AnyMachine]
 
     def of(self, kind: type[Kind]) -> dict[str, Kind]:
         """The machines of one kind, in the file's order."""
         return {name: each for name, each in self.machines.items() if isinstance(each, kind)}
+
+    @property
+    def containers(self) -> dict[str, Container]:
+        """Every LXC container, in the file's order."""
+        return {
+            name: container
+            for host in self.of(LxcHost).values()
+            for name, container in host.containers.items()
+        }
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""

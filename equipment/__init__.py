@@ -1,4 +1,4 @@
-"""What stands on the lab machine around its machines: switches, array, volumes, logs.
+"""What stands on the lab machine around its machines: switches, array, volumes, isp's other end.
 
 Owns the scripts of this folder and with which arguments each makes and removes what; they are
 idempotent, so the same bring it back after the lab machine was off. Leaves when they run to
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import addressing, names
-from config.topology import BootServer, StorageNode, Topology
+from config.topology import BootServer, Firewall, StorageNode, Topology
 
 FOLDER = Path(__file__).parent
 
@@ -76,10 +76,24 @@ def logs(stack: str) -> Equipment:
     return Equipment("logs", "logs", (folder,), (folder,))
 
 
+def provider(stack: str, topology: Topology) -> Equipment | None:
+    """The stand-in host on isp; None where no firewall leads there."""
+    for firewall in topology.of(Firewall).values():
+        bridge, name = names.bridge(stack, "isp"), names.provider(stack)
+        tag, address = names.owner_tag(stack), addressing.provider(topology)
+        gateway = addressing.interface(topology, "isp", firewall.host).ip
+        apply = (bridge, name, tag, str(address), str(gateway))
+        return Equipment("provider", "provider", apply, (bridge, name, tag))
+    return None
+
+
 def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
     """All of it, each after what it stands on."""
     for network in topology.networks:
         yield switch(stack, topology, network)
+    beyond = provider(stack, topology)
+    if beyond:
+        yield beyond
     yield array(stack, topology)
     yield from volumes(stack, topology).values()
     yield logs(stack)

@@ -82,9 +82,9 @@ def links(stack: str, topology: Topology, name: str) -> tuple[Link, ...]:
 
 
 def _gateway(topology: Topology, machine: Machine, network: str) -> IPv4Address | None:
-    """The router on a machine's first network; the router's own is the firewall."""
+    """The router on a machine's first network; from there the firewall, then the provider."""
     if isinstance(machine, Firewall):
-        return None  # isp has no machine to send to
+        return addressing.provider(topology).ip if network == "isp" else None
     if isinstance(machine, Router):
         return firewall_address(topology) if network == "internet" else None
     return addressing.gateway(topology, network) if network == machine.networks[0] else None
@@ -111,9 +111,10 @@ def interfaces(stack: str, topology: Topology, name: str) -> str:
 def hosts(topology: Topology) -> str:
     """/etc/hosts: every machine by its management address, containers by theirs."""
     lines = ["127.0.0.1 localhost", f"{addressing.lab_machine(topology).ip} labmachine"]
+    if "isp" in topology.networks:
+        lines.append(f"{addressing.provider(topology).ip} provider")
     for name in topology.machines:
         lines.append(f"{addressing.management_address(topology, name)} {name}")
-    for machine in topology.of(LxcHost).values():
-        for inner, container in machine.containers.items():
-            lines.append(f"{addressing.container(topology, container.host).ip} {inner}")
+    for inner, container in topology.containers.items():
+        lines.append(f"{addressing.container(topology, container.host).ip} {inner}")
     return "".join(f"{line}\n" for line in lines)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from config import addressing, names
+from config import addressing, names, reach
 from config.topology import (
     BootServer,
     Firewall,
@@ -27,7 +27,6 @@ from guest.templating import render
 TREE = "/media/stick"  # where the boot server has its boot tree
 SHARE, VOLUME = "/srv/share", "/srv/volume"
 HUGE_PAGE = 2 << 20
-OPEN_NETWORKS = ("lan", "wan", "internet")  # these reach one another through the router
 POOL_NETWORKS = ("lan", "internet")  # where machines PXE-boot
 
 
@@ -109,13 +108,25 @@ def _pools(topology: Topology) -> list[Mapping[str, object]]:
     ]
 
 
-def _router(place: Place, _machine: Router) -> Files:
+def _router(place: Place, machine: Router) -> Files:
+    devices: dict[str, str | None] = {each: place.device(each) for each in machine.networks}
     found = {
         "etc/nftables.nft": render(
             "router.nft",
-            open=[device for each in OPEN_NETWORKS if (device := place.device(each))],
-            lan=place.device("lan"),
-            ipmi=place.device("ipmi"),
+            nics=[
+                {"device": nic.device, "address": nic.address.ip}
+                for nic in addressing.nics(place.stack, place.topology, place.name)
+            ],
+            rules=[
+                {
+                    "source": devices[rule.source],
+                    "through": devices[rule.through],
+                    "target": rule.target,
+                    "port": rule.port,
+                }
+                for rule in reach.on_router(place.topology)
+            ],
+            inside=[each.cidr for name, each in place.topology.networks.items() if name != "isp"],
         )
     }
     own = addressing.gateway(place.topology, "internet")
@@ -125,9 +136,17 @@ def _router(place: Place, _machine: Router) -> Files:
     return found
 
 
-def _firewall(place: Place, _machine: Firewall) -> Files:
-    inside, outside = place.device("internet"), place.device("isp")
-    return {"etc/nftables.nft": render("firewall.nft", inside=inside, outside=outside)}
+def _firewall(place: Place, machine: Firewall) -> Files:
+    text = render(
+        "firewall.nft",
+        inside=place.device("internet"),
+        outside=place.device("isp"),
+        address=addressing.interface(place.topology, "isp", machine.host).ip,
+        sources=reach.to_isp(place.topology),
+        published=reach.published(place.topology, machine),
+        http=reach.HTTP_PORT,
+    )
+    return {"etc/nftables.nft": text}
 
 
 def _storage(place: Place, machine: StorageNode) -> Files:

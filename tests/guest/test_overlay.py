@@ -84,7 +84,7 @@ def test_the_router_sends_to_the_firewall_and_the_firewall_back() -> None:
     assert "gateway 10.77.2.2" in network.interfaces(STACK, RACK, "router")
     back = network.interfaces(STACK, RACK, "firewall")
     assert "up ip route replace 10.77.3.0/24 via 10.77.2.1" in back
-    assert "gateway" not in back
+    assert "gateway 10.77.1.254" in back
 
 
 def test_dhcp_knows_every_machine_that_boots_from_the_network() -> None:

@@ -2,6 +2,7 @@
 
 LEFTOVERS = {
     "bridges": "ovs-vsctl list-br",
+    "namespaces": "ip netns list",
     "arrays": "mdadm --detail --scan",
     "groups": "vgs --noheadings",
     "domains": "virsh list --all --name | grep . || true",

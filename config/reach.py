@@ -1,0 +1,82 @@
+"""Who may start a connection to whom across networks, from the topology's `reach`.
+
+Owns the rules that router and firewall load. Leaves their syntax to `guest/templates`. What
+a machine needs to boot, and what the firewall publishes, is allowed beside `reach`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from config import addressing
+from config.topology import BootServer, Firewall, Node, Topology
+
+HTTP_PORT = 80  # the boot server's and the containers' (IANA: http)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Connections that may be started from a network to addresses in another.
+
+    `target` is None for all that lies beyond the firewall; `port` of TCP, None for any traffic.
+    """
+
+    source: str
+    through: str
+    target: IPv4Network | IPv4Address | None
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A TCP port of the firewall on isp and the container it leads to."""
+
+    port: int
+    container: IPv4Address
+
+
+def on_router(topology: Topology) -> tuple[Allowed, ...]:
+    """What the router passes on, beside answers."""
+    return tuple(dict.fromkeys([*_reach(topology), *_booting(topology), *_from_isp(topology)]))
+
+
+def to_isp(topology: Topology) -> tuple[IPv4Network, ...]:
+    """The networks whose machines may go out through the firewall."""
+    return tuple(
+        topology.networks[source].cidr
+        for source, targets in topology.reach.items()
+        if "isp" in targets
+    )
+
+
+def published(topology: Topology, firewall: Firewall) -> tuple[Published, ...]:
+    """A firewall's published ports."""
+    return tuple(
+        Published(port, addressing.container(topology, topology.containers[name].host).ip)
+        for port, name in firewall.publish.items()
+    )
+
+
+def _reach(topology: Topology) -> Iterator[Allowed]:
+    for source, targets in topology.reach.items():
+        for target in targets:
+            if target == "isp":
+                if source != "internet":  # where the firewall itself stands
+                    yield Allowed(source, "internet", None)
+            else:
+                yield Allowed(source, target, topology.networks[target].cidr)
+
+
+def _booting(topology: Topology) -> Iterator[Allowed]:
+    """Machines that boot elsewhere than on lan load from the boot server."""
+    for server in topology.of(BootServer):
+        for node in topology.of(Node).values():
+            if node.networks[0] != "lan":
+                address = addressing.management_address(topology, server)
+                yield Allowed(node.networks[0], "lan", address, HTTP_PORT)
+
+
+def _from_isp(topology: Topology) -> Iterator[Allowed]:
+    for firewall in topology.of(Firewall).values():
+        for each in published(topology, firewall):
+            yield Allowed("internet", "wan", each.container, HTTP_PORT)
