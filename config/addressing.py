@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from config import names
-from config.topology import Router, Topology
+from config.topology import Router, Server, Topology
 
 LAB_MACHINE_HOST = 254  # the lab machine's own number on lan
 PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
@@ -67,6 +67,11 @@ def gateway(topology: Topology, network: str) -> IPv4Address | None:
 def lab_machine(topology: Topology) -> IPv4Interface:
     """The lab machine's own address on lan."""
     return interface(topology, "lan", LAB_MACHINE_HOST)
+
+
+def bmc(topology: Topology, server: Server) -> IPv4Interface:
+    """A server's BMC, on ipmi."""
+    return interface(topology, "ipmi", server.bmc)
 
 
 def provider(topology: Topology) -> IPv4Interface:

@@ -23,6 +23,7 @@ from config.topology import (
     RaidLevel,
     Router,
     San,
+    Server,
     StorageNode,
     Topology,
 )
@@ -113,6 +114,8 @@ def _hosts(topology: Topology) -> Iterator[tuple[str, str, int]]:
     for name, machine in topology.machines.items():
         for network in machine.networks:
             yield f"machines.{name}", network, machine.host
+        if isinstance(machine, Server):
+            yield f"machines.{name}.bmc", "ipmi", machine.bmc
         if isinstance(machine, LxcHost):
             for inner, container in machine.containers.items():
                 yield f"machines.{name}.containers.{inner}", "wan", container.host

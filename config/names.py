@@ -27,6 +27,11 @@ def provider(stack: str) -> str:
     return f"{prefix(stack)}-provider"
 
 
+def bmcs(stack: str) -> str:
+    """Where the servers' BMCs run: their namespace and its port, at most 15 bytes."""
+    return f"{prefix(stack)}-bmcs"
+
+
 def domain(stack: str, machine: str) -> str:
     """The libvirt domain of a machine that runs on the lab machine."""
     return f"{stack}-{machine}"

@@ -78,6 +78,12 @@ class Node(Machine):
     """A first-level machine, directly on the lab machine."""
 
 
+class Server(Node):
+    """A first-level machine that plays a physical server; `bmc` is its BMC's number on ipmi."""
+
+    bmc: HostNumber
+
+
 class Guest(Machine):
     """A second-level machine, inside a `node`."""
 
@@ -85,26 +91,26 @@ class Guest(Machine):
 
 
 class BootServer(Node):
-    """The virtual laptop: boots from a USB stick, offers PXE on lan."""
+    """The virtual laptop: boots from a USB stick, offers PXE on lan; has no BMC."""
 
     role: Literal["boot-server"]
     stick: Size
 
 
-class Firewall(Node):
+class Firewall(Server):
     """Between internet and isp. `publish`: which container a TCP port on isp leads to."""
 
     role: Literal["firewall"]
     publish: dict[Port, Name] = Field(default_factory=dict)
 
 
-class Router(Node):
+class Router(Server):
     """Routes between its networks; default gateway of each."""
 
     role: Literal["router"]
 
 
-class StorageNode(Node):
+class StorageNode(Server):
     """Assembles its disks with mdadm and hands the raw array to its SAN guest."""
 
     role: Literal["storage"]
@@ -112,7 +118,7 @@ class StorageNode(Node):
     array: RaidLevel = 1
 
 
-class ComputeNode(Node):
+class ComputeNode(Server):
     """Runs second-level guests."""
 
     role: Literal["compute"]

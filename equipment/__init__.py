@@ -77,13 +77,17 @@ def logs(stack: str) -> Equipment:
 
 
 def provider(stack: str, topology: Topology) -> Equipment | None:
-    """The stand-in host on isp; None where no firewall leads there."""
+    """The stand-in host on isp, which answers pings and HTTP; None where no firewall leads there.
+
+    It sends all it knows no way for to the firewall: what gets in is the firewall's decision.
+    """
     for firewall in topology.of(Firewall).values():
         bridge, name = names.bridge(stack, "isp"), names.provider(stack)
         tag, address = names.owner_tag(stack), addressing.provider(topology)
         gateway = addressing.interface(topology, "isp", firewall.host).ip
-        apply = (bridge, name, tag, str(address), str(gateway))
-        return Equipment("provider", "provider", apply, (bridge, name, tag))
+        server = ("python3", "-m", "http.server", "80")
+        apply = (bridge, name, tag, str(gateway), str(address), *server)
+        return Equipment("provider", "station", apply, (bridge, name, tag))
     return None
 
 

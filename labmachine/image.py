@@ -6,14 +6,18 @@ overlay of its own. Leaves starting it to `qemu` and `machine`.
 """
 
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from artefacts import cached, digest, run
+from artefacts import cached, digest, fetch_wheel, run
 
 RELEASE = "bookworm"
+VIRTUALBMC = (
+    "virtualbmc", "3.3.0", "ab063656507a46fc45f6aea2df9fdfaf6e4e5b84f183bdea1b21c15818e7b6fb"
+)  # fmt: skip
 ROOT_TREE = Path(__file__).parent / "root"
 DISK_SIZE = "6G"  # sparse; what the packages need and room for logs and definitions
 
@@ -24,6 +28,9 @@ PACKAGES = (
     "linux-image-cloud-amd64", "tiny-initramfs",
     "libvirt-daemon-system", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu",
     "openvswitch-switch", "mdadm", "lvm2", "nbd-client",
+    # virtualbmc, a wheel, plays the nodes' BMCs.
+    "python3-minimal", "python3-libvirt", "python3-pyghmi", "python3-zmq", "python3-pbr",
+    "ipmitool",
     "openssh-server", "curl", "iputils-ping", "socat", "tcpdump", "xz-utils", "zstd",
 )  # fmt: skip
 
@@ -98,7 +105,12 @@ def _build(folder: Path) -> None:
         folder.chmod(0o777)  # the namespace's root is another user out here
     overlay, tree = folder / "root.tar", folder / "root"
     log, disk = folder / "build.log", folder / "disk.raw"
-    pack_tree(ROOT_TREE, overlay)
+    modules = folder / "overlay/usr/local/lib/python3.11/dist-packages"
+    shutil.copytree(ROOT_TREE, folder / "overlay")
+    modules.mkdir(parents=True)
+    wheel = fetch_wheel(*VIRTUALBMC, folder)
+    shutil.unpack_archive(wheel, modules, "zip")
+    pack_tree(folder / "overlay", overlay)
     hint = f"the whole log: {log}" if log.exists() else "is the Debian mirror reachable?"
     run(mmdebstrap_argv(tree, overlay, debian_sources(RELEASE)), log=log, hint=hint)
     kernel = run([*helper, "sh", "-c", f"ls {tree}/boot/vmlinuz-*"]).split()[-1]
@@ -112,7 +124,9 @@ def _build(folder: Path) -> None:
     disk.chmod(0o666)
     run([*helper, "mkfs.ext4", "-q", "-m", "0", "-L", "labmachine", "-d", tree, disk], log=log)
     run([*helper, "rm", "-rf", tree])
-    overlay.unlink()
+    for leftover in (overlay, wheel):
+        leftover.unlink()
+    shutil.rmtree(folder / "overlay")
     disk.chmod(0o444)
     folder.chmod(0o755)
 

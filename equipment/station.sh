@@ -1,13 +1,12 @@
 #!/bin/sh
-# The stand-in for what lies beyond the firewall: a host on isp that answers pings and HTTP.
-#   provider.sh apply BRIDGE NAME TAG ADDRESS/PREFIX FIREWALL
-#   provider.sh remove BRIDGE NAME TAG
-# A network namespace NAME on the lab machine. It sends all it knows no way for to the firewall,
-# so what gets in from here is the firewall's decision.
+# A small host of its own on one network: a namespace with a port, addresses and one program.
+#   station.sh apply BRIDGE NAME TAG GATEWAY|- ADDRESS/PREFIX[,ADDRESS/PREFIX...] PROGRAM [ARG...]
+#   station.sh remove BRIDGE NAME TAG
+# The program runs as rack-NAME.service in an empty folder, again when it ends.
 set -eu
 
 refuse() {
-    echo "provider $name: $1" >&2
+    echo "station $name: $1" >&2
     exit 1
 }
 
@@ -20,7 +19,8 @@ inside() {
 }
 
 apply() {
-    address=$1 firewall=$2
+    gateway=$1 addresses=$2
+    shift 2
     found=$(owner)
     if [ -z "$found" ]; then
         ovs-vsctl --timeout=60 add-port "$bridge" "$name" -- \
@@ -32,18 +32,18 @@ apply() {
     [ ! -e "/sys/class/net/$name" ] || ip link set "$name" netns "$name"
     inside ip link set lo up
     inside ip link set "$name" up
-    inside ip address replace "$address" dev "$name"
-    inside ip route replace default via "$firewall"
-    systemctl --quiet is-active "$unit" || serve
+    for address in $(echo "$addresses" | tr ',' ' '); do
+        inside ip address replace "$address" dev "$name"
+    done
+    [ "$gateway" = - ] || inside ip route replace default via "$gateway"
+    systemctl --quiet is-active "$unit" || run "$@"
 }
 
-serve() {
-    mkdir -p "$folder"
-    echo "the world beyond the firewall" >"$folder/index.html"
+run() {
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemd-run --quiet --collect --unit="$unit" --property=Restart=always \
-        --property="NetworkNamespacePath=/run/netns/$name" \
-        python3 -m http.server --directory "$folder" 80 >&2
+        --property="RuntimeDirectory=rack-$name" --property="WorkingDirectory=/run/rack-$name" \
+        --property="NetworkNamespacePath=/run/netns/$name" "$@" >&2
 }
 
 remove() {
@@ -52,11 +52,10 @@ remove() {
     systemctl --quiet stop "$unit" 2>/dev/null || true
     ovs-vsctl --timeout=60 --if-exists del-port "$bridge" "$name"
     [ ! -e "/run/netns/$name" ] || ip netns delete "$name"
-    rm -rf "$folder"
 }
 
 action=$1 bridge=$2 name=$3 tag=$4
-unit=rack-lab-$name.service folder=/run/rack-lab/$name
+unit=rack-$name.service
 shift 4
 case $action in
     apply) apply "$@" ;;
