@@ -25,6 +25,7 @@ from components.second_level_guest import Host, SecondLevelGuestArgs
 from config import addressing, names, topology
 from config.settings import Settings
 from guest.overlay import MachineKeys, overlay
+from lab import bmcs
 
 ARRAY_IN_NODE = "/dev/md0"  # guest/roles/storage assembles it
 
@@ -43,7 +44,7 @@ class Rack(pulumi.ComponentResource):
         self._lab = open_lab(settings, self._opts)
         self._booted: list[pulumi.Resource] = []
         self._networks = self._make_networks()
-        self._make_provider()
+        self._make_stations()
         self._raid = self._make_raid()
         self._logs = self._make_logs()
         self._boot_server = self._make_boot_server()
@@ -96,11 +97,24 @@ class Rack(pulumi.ComponentResource):
             for network in self._topology.networks
         }
 
-    def _make_provider(self) -> None:
-        beyond = equipment.provider(self._settings.stack, self._topology)
-        if beyond:
+    def _make_stations(self) -> None:
+        """The hosts on isp and ipmi that aren't machines of the topology."""
+        stack, settings = self._settings.stack, self._settings
+        if beyond := equipment.provider(stack, self._topology):
             isp = pulumi.ResourceOptions(parent=self, depends_on=[self._networks["isp"]])
-            equipment_command(self._settings, beyond, isp)
+            equipment_command(settings, beyond, isp)
+        if managers := equipment.bmcs(stack, self._topology):
+            passwords = lab_command(
+                "bmcs-settings",
+                settings,
+                create=["publish", "bmcs"],
+                wanted=[bmcs.version(settings)],
+                opts=self._opts,
+            )
+            ipmi = pulumi.ResourceOptions(
+                parent=self, depends_on=[self._networks["ipmi"], passwords]
+            )
+            equipment_command(settings, managers, ipmi)
 
     def _make_raid(self) -> RaidVolume:
         stack = self._settings.stack

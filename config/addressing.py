@@ -10,7 +10,8 @@ from ipaddress import IPv4Address, IPv4Interface
 from config import names
 from config.topology import Router, Server, Topology
 
-LAB_MACHINE_HOST = 254  # the lab machine's own number on lan
+LAB_MACHINE_HOST = 254  # the lab machine's own number where it manages machines from:
+LAB_MACHINE_NETWORKS = ("lan", "ipmi")
 PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
 
@@ -64,9 +65,9 @@ def gateway(topology: Topology, network: str) -> IPv4Address | None:
     return None
 
 
-def lab_machine(topology: Topology) -> IPv4Interface:
-    """The lab machine's own address on lan."""
-    return interface(topology, "lan", LAB_MACHINE_HOST)
+def lab_machine(topology: Topology, network: str) -> IPv4Interface:
+    """The lab machine's own address on lan or ipmi."""
+    return interface(topology, network, LAB_MACHINE_HOST)
 
 
 def bmc(topology: Topology, server: Server) -> IPv4Interface:

@@ -40,16 +40,23 @@ def new_seed() -> str:
     return secrets.token_hex(SEED_BYTES)
 
 
+def _derive(seed: str, purpose: str, length: int) -> bytes:
+    key = HKDF(SHA256(), length=length, salt=b"rack-lab", info=purpose.encode())
+    return key.derive(bytes.fromhex(seed))
+
+
+def derive_password(seed: str, purpose: str) -> str:
+    """The password for a purpose, e.g. "bmc storage1": 16 hex digits, as IPMI 1.5 allows."""
+    return _derive(seed, purpose, 8).hex()
+
+
 def derive_key(seed: str, purpose: str) -> Key:
     """The key for a purpose, e.g. "host storage1" or "admin"; the same for the same seed.
 
     48 bytes are reduced modulo the group's order, so that the bias is below 2^-128
     (FIPS 186-5, A.2.1).
     """
-    material = HKDF(SHA256(), length=48, salt=b"rack-lab", info=purpose.encode()).derive(
-        bytes.fromhex(seed)
-    )
-    number = int.from_bytes(material) % (P256_ORDER - 1) + 1
+    number = int.from_bytes(_derive(seed, purpose, 48)) % (P256_ORDER - 1) + 1
     key = ec.derive_private_key(number, ec.SECP256R1())
     return Key(
         private=key.private_bytes(

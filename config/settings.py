@@ -21,6 +21,7 @@ from config.topology import Guest, Machine, Topology
 PROJECT = FOLDER.parent
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
 VIRTUAL = "virtual"
+BMC_USER = "admin"
 # A one-shot timer and an APIC that are one register write each: a periodic tick that is emulated
 # slower than it comes, as at the second level, leaves a machine no time for anything else.
 TIMERS = ("tsc-deadline", "x2apic")
@@ -102,6 +103,10 @@ class Settings:
     def host_key(self, machine: str) -> secrets.Key:
         """A machine's ssh host key."""
         return secrets.derive_key(self.seed, f"host {machine}")
+
+    def bmc_password(self, server: str) -> str:
+        """The password of a server's BMC, for BMC_USER."""
+        return secrets.derive_password(self.seed, f"bmc {server}")
 
     def write_access(self) -> None:
         """Write the admin key, known_hosts and ssh_config; the same bytes every time."""

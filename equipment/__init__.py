@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import addressing, names
-from config.topology import BootServer, Firewall, StorageNode, Topology
+from config.topology import BootServer, Firewall, Server, StorageNode, Topology
 
 FOLDER = Path(__file__).parent
 
@@ -31,16 +31,22 @@ class Equipment:
 
 
 def switch(stack: str, topology: Topology, network: str) -> Equipment:
-    """A network's OVS bridge; on lan with the lab machine's address and its ways to the rest."""
+    """A network's OVS bridge, with the lab machine's address on lan and ipmi.
+
+    On lan it also learns the router's ways to the networks where it has none.
+    """
     bridge, tag = names.bridge(stack, network), names.owner_tag(stack)
     own = []
+    if network in addressing.LAB_MACHINE_NETWORKS:
+        own.append(str(addressing.lab_machine(topology, network)))
     if network == "lan":
-        own.append(str(addressing.lab_machine(topology)))
         via = addressing.gateway(topology, network)
         own += [
             f"{other.cidr},{via}"
             for name, other in sorted(topology.networks.items())
-            if via and name != network and addressing.gateway(topology, name)
+            if via
+            and name not in addressing.LAB_MACHINE_NETWORKS
+            and addressing.gateway(topology, name)
         ]
     return Equipment(f"{network}-bridge", "bridge", (bridge, tag, *own), (bridge, tag))
 
@@ -76,6 +82,20 @@ def logs(stack: str) -> Equipment:
     return Equipment("logs", "logs", (folder,), (folder,))
 
 
+def bmcs(stack: str, topology: Topology) -> Equipment | None:
+    """VirtualBMC for all servers, one address on ipmi each; `lab/bmcs.py` gives it its settings."""
+    servers = topology.of(Server).values()
+    if not servers or "ipmi" not in topology.networks:
+        return None
+    bridge, name, tag = names.bridge(stack, "ipmi"), names.bmcs(stack), names.owner_tag(stack)
+    addresses = ",".join(str(addressing.bmc(topology, server)) for server in servers)
+    router = addressing.gateway(topology, "ipmi")
+    settings = f"VIRTUALBMC_CONFIG=/var/lib/{name}/virtualbmc.conf"
+    program = ("env", settings, "python3", "-m", "virtualbmc.cmd.vbmcd", "--foreground")
+    apply = (bridge, name, tag, str(router or "-"), addresses, *program)
+    return Equipment("bmcs", "station", apply, (bridge, name, tag))
+
+
 def provider(stack: str, topology: Topology) -> Equipment | None:
     """The stand-in host on isp, which answers pings and HTTP; None where no firewall leads there.
 
@@ -95,9 +115,7 @@ def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
     """All of it, each after what it stands on."""
     for network in topology.networks:
         yield switch(stack, topology, network)
-    beyond = provider(stack, topology)
-    if beyond:
-        yield beyond
+    yield from filter(None, (provider(stack, topology), bmcs(stack, topology)))
     yield array(stack, topology)
     yield from volumes(stack, topology).values()
     yield logs(stack)

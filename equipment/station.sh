@@ -2,7 +2,7 @@
 # A small host of its own on one network: a namespace with a port, addresses and one program.
 #   station.sh apply BRIDGE NAME TAG GATEWAY|- ADDRESS/PREFIX[,ADDRESS/PREFIX...] PROGRAM [ARG...]
 #   station.sh remove BRIDGE NAME TAG
-# The program runs as rack-NAME.service in an empty folder, again when it ends.
+# The program runs as NAME.service in an empty folder, again when it ends; /var/lib/NAME is its own.
 set -eu
 
 refuse() {
@@ -42,7 +42,7 @@ apply() {
 run() {
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemd-run --quiet --collect --unit="$unit" --property=Restart=always \
-        --property="RuntimeDirectory=rack-$name" --property="WorkingDirectory=/run/rack-$name" \
+        --property="RuntimeDirectory=$name" --property="WorkingDirectory=/run/$name" \
         --property="NetworkNamespacePath=/run/netns/$name" "$@" >&2
 }
 
@@ -52,10 +52,11 @@ remove() {
     systemctl --quiet stop "$unit" 2>/dev/null || true
     ovs-vsctl --timeout=60 --if-exists del-port "$bridge" "$name"
     [ ! -e "/run/netns/$name" ] || ip netns delete "$name"
+    rm -rf "/var/lib/$name"
 }
 
 action=$1 bridge=$2 name=$3 tag=$4
-unit=rack-$name.service
+unit=$name.service
 shift 4
 case $action in
     apply) apply "$@" ;;

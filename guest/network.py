@@ -110,7 +110,7 @@ def interfaces(stack: str, topology: Topology, name: str) -> str:
 
 def hosts(topology: Topology) -> str:
     """/etc/hosts: every machine by its management address, containers by theirs."""
-    lines = ["127.0.0.1 localhost", f"{addressing.lab_machine(topology).ip} labmachine"]
+    lines = ["127.0.0.1 localhost", f"{addressing.lab_machine(topology, 'lan').ip} labmachine"]
     if "isp" in topology.networks:
         lines.append(f"{addressing.provider(topology).ip} provider")
     for name in topology.machines:

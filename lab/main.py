@@ -19,11 +19,12 @@ from artefacts import CommandFailed, run
 from config.errors import ConfigError
 from config.load import read_yaml
 from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
+from config.topology import Node
+from lab import bmcs, sessions
 from lab import converge as convergence
 from lab import doctor as examination
 from lab import power as switching
 from lab import publish as publishing
-from lab import sessions
 from lab.idle import idle_costs
 from lab.locks import clear_dead
 from lab.power import Action
@@ -108,9 +109,17 @@ def ssh(
 
 
 @app.command()
-def power(context: typer.Context, name: str, action: Action) -> None:
+def power(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A machine, or all: every first-level one.")],
+    action: Action,
+    pxe: Annotated[bool, typer.Option(help="Its next boot is from the network.")] = False,
+    via: Annotated[str | None, typer.Option(help="The machine that speaks IPMI: router.")] = None,
+) -> None:
     """Switch a machine on, off (a power loss, no shutdown), reset it, or tell which it is."""
-    screen.print(f"{name}: {switching.power(context.obj.settings(), name, action)}")
+    settings = context.obj.settings()
+    for each in settings.topology.of(Node) if name == "all" else [name]:
+        screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
 
 
 @app.command()
@@ -198,6 +207,12 @@ def commit(context: typer.Context, name: str) -> None:
 def unpublish(context: typer.Context, mac: str) -> None:
     """Remove a machine's boot entry."""
     publishing.unpublish_entry(context.obj.settings(), mac)
+
+
+@publish_app.command("bmcs")
+def publish_bmcs(context: typer.Context) -> None:
+    """Put VirtualBMC's settings on the lab machine."""
+    bmcs.publish(context.obj.settings())
 
 
 @publish_app.command("stick")

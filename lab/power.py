@@ -1,24 +1,47 @@
 """A machine's power button: on, off without warning, reset, and which it is.
 
-Owns how the machine's host is told. Leaves what comes back by itself to the machines' services;
-`off` is a power loss, not a shutdown.
+Owns how that is told: to a server by IPMI through its BMC (seed: "a script ... driving the life
+cycle of those KVMs"), to the laptop and to guests by the libvirt they run on. Leaves what comes
+back by itself to the machines' services; `off` is a power loss, not a shutdown.
 """
 
 from enum import StrEnum
 
-from config import names
-from config.settings import Settings
+from config import access, addressing, names
+from config.errors import ConfigError, Problem
+from config.settings import BMC_USER, Settings
+from config.topology import Server
 from lab.remote import VIRSH, ask
 
 # Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
-SCRIPT = f"""
+BUTTON = f"""
 is_on() {{ {VIRSH} domstate "$1" | grep -q running; }}
+off() {{ ! is_on "$1" || {VIRSH} destroy "$1"; }}
+on() {{ is_on "$1" || {VIRSH} start "$1"; }}
 case $2 in
-    on) is_on "$1" || {VIRSH} start "$1" ;;
-    off) ! is_on "$1" || {VIRSH} destroy "$1" ;;
+    on) on "$1" ;;
+    off) off "$1" ;;
+    cycle) off "$1"; on "$1" ;;
     reset) {VIRSH} reset "$1" ;;
 esac >/dev/null
 if is_on "$1"; then echo on; else echo off; fi
+"""
+
+# A start takes libvirt seconds where all is emulated, hence the patience of -N and -R. A cycle is
+# two commands: VirtualBMC has none.
+IPMI = """
+read -r IPMI_PASSWORD
+export IPMI_PASSWORD
+address=$1 user=$2 action=$3 pxe=$4
+chassis() { ipmitool -I lanplus -H "$address" -U "$user" -E -N 20 -R 3 chassis "$@"; }
+{
+    [ "$pxe" = no ] || chassis bootdev pxe
+    case $action in
+        cycle) chassis power off && chassis power on ;;
+        on | off | reset) chassis power "$action" ;;
+    esac
+} >/dev/null
+chassis power status
 """
 
 
@@ -27,17 +50,35 @@ class Action(StrEnum):
 
     ON = "on"
     OFF = "off"
+    CYCLE = "cycle"
     RESET = "reset"
     STATUS = "status"
 
 
-def power(settings: Settings, name: str, action: Action) -> str:
+def power(
+    settings: Settings, name: str, action: Action, *, pxe: bool = False, via: str | None = None
+) -> str:
     """Do it, and tell whether the machine is "on" or "off" then.
 
+    `pxe`: its next boot is from the network. `via`: the machine that speaks to the BMC, the lab
+    machine or one with a way to ipmi and ipmitool, as the router.
+
     Raises:
-        ConfigError: there is no such machine.
-        CommandFailed: its host can't be reached, or refused.
+        ConfigError: there is no such machine, or it has no BMC to tell that.
+        CommandFailed: what it is told through can't be reached, or refused.
     """
+    machine = settings.machine(name)
+    if isinstance(machine, Server):
+        address = addressing.bmc(settings.topology, machine).ip
+        words = [address, BMC_USER, action.value, "pxe" if pxe else "no"]
+        password = f"{settings.bmc_password(name)}\n".encode()
+        command = ["sh", "-euc", IPMI, "power", *words]
+        said = ask(settings, via or access.LAB_MACHINE, command, stdin=password)
+        return said.split()[-1]
+    if pxe or via:
+        option = "--pxe" if pxe else "--via"
+        rule = f"{name} has no BMC: it is a {machine.role}"
+        raise ConfigError("lab power", [Problem(option, name, rule, "leave the option out")])
     domain = names.domain(settings.stack, name)
-    command = ["sh", "-euc", SCRIPT, "power", domain, action.value]
+    command = ["sh", "-euc", BUTTON, "power", domain, action.value]
     return ask(settings, settings.host_of(name), command).strip()

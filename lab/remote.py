@@ -47,10 +47,13 @@ def ask(
     )
 
 
-def on_lab_machine(settings: Settings, script: str, timeout_s: float | None = None) -> str:
+def on_lab_machine(
+    settings: Settings, script: str, *, stdin: bytes | None = None, timeout_s: float | None = None
+) -> str:
     """Run a shell script on the lab machine and return its output."""
     return run(
         [*shell_argv(settings, access.LAB_MACHINE), script],
+        stdin=stdin,
         timeout_s=timeout_s,
         hint="to look: lab machine status",
     )
