@@ -103,7 +103,7 @@ def make_domain(
         memory=args.memory // MIB,
         vcpu=args.cpus,
         machine="pc",  # a q35 has ten root ports, and a kernel's look at them is 17,000 exits
-        autostart=True,
+        autostart=nested,  # what comes on by itself: a node's guests; the rest by `lab start`
         running=True,
         network_interfaces=[
             libvirt.DomainNetworkInterfaceArgs(bridge=bridges[nic.network], mac=nic.mac.upper())

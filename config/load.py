@@ -23,6 +23,8 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # "<<": what stands beside it goes before what it brings in
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -52,13 +54,45 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(path.name, [problem]) from error
 
 
+def read_topology(path: Path) -> Any:
+    """A topology file's data; with `extends: NAME` laid over config/NAME.yaml.
+
+    A mapping changes the keys it names, null removes a key, all else replaces what is there.
+
+    Raises:
+        ConfigError: as `read_yaml`, and when files extend one another in a circle.
+    """
+    layers: list[Any] = []
+    seen = [path]
+    data = read_yaml(path)
+    while isinstance(data, dict) and "extends" in data:
+        layers.append(data)
+        base = FOLDER / f"{data.pop('extends')}.yaml"
+        if base in seen:
+            way = " extends ".join(each.stem for each in [*seen, base])
+            problem = Problem("extends", base.stem, f"no circle: {way}", "extend another rack")
+            raise ConfigError(path.name, [problem])
+        seen.append(base)
+        data = read_yaml(base)
+    for layer in reversed(layers):
+        data = _laid_over(data, layer)
+    return data
+
+
+def _laid_over(base: Any, change: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    merged = base | {key: _laid_over(base.get(key), value) for key, value in change.items()}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
 def load_topology(path: Path, stack: str, hardware: checks.Hardware | None = None) -> Topology:
     """Read and check a topology whole; with `hardware` also that it fits.
 
     Raises:
         ConfigError: with every problem found.
     """
-    data = read_yaml(path)
+    data = read_topology(path)
     try:
         rack = Topology.model_validate(data)
     except ValidationError as error:

@@ -43,6 +43,7 @@ class Settings:
     cpu: str
     seed: str
     boots_at_once: int | None = None  # how many machines may boot side by side; None: all
+    virtual: bool = False  # whether the lab machine is this project's own
 
     @property
     def node_cpu(self) -> tuple[str, ...] | None:
@@ -168,7 +169,7 @@ def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
         raise ConfigError("the stack's settings", [problem])
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)
     seed = option("seed") or _seed(stack_folder(stack))
-    return Settings(stack, topology, lab, cpu, seed, boots_at_once)
+    return Settings(stack, topology, lab, cpu, seed, boots_at_once, machine == VIRTUAL)
 
 
 def stack_options(stack: str) -> Callable[[str], str | None]:

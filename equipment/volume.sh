@@ -12,30 +12,37 @@ refuse() {
     exit 1
 }
 
-field() {
-    lvs --noheadings --nosuffix --units b --options "$1" "$group/$name" 2>/dev/null | tr -d ' '
+# The volume's size and tags, and its group's tags; nothing if there is none. LVM takes its time
+# to start where all is emulated, so it is asked once.
+look() {
+    IFS='|' read -r size tags group_tags <<END
+$(lvs --noheadings --nosuffix --units b --separator '|' --options lv_size,lv_tags,vg_tags \
+        "$group/$name" 2>/dev/null | tr -d ' ')
+END
 }
 
 tagged() {
-    field lv_tags | tr ',' '\n' | grep -qxF "$1"
+    case ",$tags," in *",$1,"*) ;; *) return 1 ;; esac
 }
 
-# Punching a hole gives the space back where the disks can; else zeros are written.
 blank() {
-    fallocate --punch-hole --offset 0 --length "$(field lv_size)" "/dev/$group/$name" 2>/dev/null ||
-        blkdiscard --zeroout "/dev/$group/$name"
+    case ",$group_tags," in
+        *,"$blank",*) ;;
+        *) blkdiscard --zeroout "/dev/$group/$name" ;;
+    esac
     lvchange --quiet --deltag "$unblanked" "$group/$name" >&2
 }
 
 apply() {
     bytes=$1
-    if [ -z "$(field lv_name)" ]; then
-        lvcreate --quiet --yes --addtag "$tag" --addtag "$unblanked" \
-            --size "${bytes}b" --name "$name" "$group" >&2
+    look
+    if [ -z "$size" ]; then
+        lvcreate --quiet --yes --addtag "$tag" --addtag "$unblanked" --size "${bytes}b" \
+            --name "$name" "$group" >&2
+        look
     fi
     tagged "$tag" || refuse "is there and not this stack's; rename it"
     ! tagged "$unblanked" || blank
-    size=$(field lv_size)
     if [ "$size" -lt "$bytes" ]; then
         lvextend --quiet --size "${bytes}b" "$group/$name" >&2
     elif [ "$((size - bytes))" -ge 4194304 ]; then
@@ -44,13 +51,16 @@ apply() {
 }
 
 action=$1 group=$2 name=$3 tag=$4
+blank=rack-lab.blank # the group's free space reads as zeros, until a volume was removed
 unblanked=rack-lab.not-blank-yet # an interrupted run goes on from here
 shift 4
 case $action in
     apply) apply "$@" ;;
     remove)
-        [ -n "$(field lv_name)" ] || exit 0
+        look
+        [ -n "$size" ] || exit 0
         tagged "$tag" || refuse "not this stack's, left alone"
+        vgchange --quiet --deltag "$blank" "$group" >&2
         lvremove --quiet --force --yes --config devices/issue_discards=1 "$group/$name" >&2
         ;;
 esac

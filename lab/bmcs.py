@@ -24,7 +24,7 @@ if diff -r "$fresh" "/var/lib/{name}" >/dev/null 2>&1; then
 else
     rm -rf "/var/lib/{name}"
     mv "$fresh" "/var/lib/{name}"
-    systemctl try-restart "{name}.service"
+    ! systemctl --quiet is-active "{name}" || systemctl restart "{name}"
 fi
 """
 

@@ -25,6 +25,7 @@ from lab import converge as convergence
 from lab import doctor as examination
 from lab import power as switching
 from lab import publish as publishing
+from lab import start as starting
 from lab.idle import idle_costs
 from lab.locks import clear_dead
 from lab.power import Action
@@ -120,6 +121,12 @@ def power(
     settings = context.obj.settings()
     for each in settings.topology.of(Node) if name == "all" else [name]:
         screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
+
+
+@app.command()
+def start(context: typer.Context) -> None:
+    """Bring a rack that was raised once back from no power at all; needs no Pulumi."""
+    starting.start(context.obj.settings())
 
 
 @app.command()

@@ -41,7 +41,7 @@ LEFT_OUT = (
     "/usr/bin/qemu-system-i386",  # libvirt asks each qemu for its capabilities, 12 s under TCG
 )  # fmt: skip
 
-ENABLED = ("lab-uplink.service", "rack-array.service")
+ENABLED = ("lab-uplink.service",)
 
 # openvswitch-switch requires it: masked, ovs-vswitchd would silently not be started either.
 DISABLED = ("ovs-record-hostname.service",)

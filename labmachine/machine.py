@@ -28,7 +28,7 @@ BOOT_DEADLINE_S = 300.0  # ten times what a boot takes under TCG on two busy cor
 POWERDOWN_DEADLINE_S = 60.0
 QUIT_DEADLINE_S = 10.0
 REMIND_S = 15.0
-NEEDED = "ssh libvirtd ovsdb-server ovs-vswitchd rack-array"
+NEEDED = "ssh libvirtd ovsdb-server ovs-vswitchd"
 # Waits until starting is over, then names each needed service that isn't there.
 WAIT_FOR_SERVICES = (
     "systemctl is-system-running --wait > /dev/null; "

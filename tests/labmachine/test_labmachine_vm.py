@@ -7,6 +7,7 @@ from subprocess import run as run_plain
 
 import pytest
 
+import equipment
 from artefacts import run
 from config.labmachine import LabMachine
 from labmachine import machine
@@ -19,11 +20,8 @@ from labmachine.state import State
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 
-MAKE_ARRAY = """
-set -e; cd /dev/disk/by-id
-mdadm --create /dev/md/rack-t --name=rack-t --level=1 --raid-devices=2 --assume-clean --run \
-    virtio-disk1 virtio-disk2
-vgcreate -q rack-t /dev/md/rack-t
+MAKE_INNER_ARRAY = """
+set -e
 for volume in a b; do lvcreate -q -L 64M -n $volume rack-t; done
 # a node's own array, inside its volumes
 mdadm --create /dev/md/inner --name=rack-inner --level=1 --raid-devices=2 --assume-clean --run \
@@ -51,6 +49,11 @@ def _inside(lab: tuple[LabMachine, State], command: str) -> str:
     return run(ssh_argv(*lab, command))
 
 
+def _make_array(lab: tuple[LabMachine, State]) -> None:
+    command = "sh -s -- apply rack-t tag 1 disk1 disk2"
+    run(ssh_argv(*lab, command), stdin=(equipment.FOLDER / "array.sh").read_bytes())
+
+
 def test_up_again_changes_nothing(lab: tuple[LabMachine, State]) -> None:
     pid = machine.status(*lab).pid
     assert machine.up(*lab).pid == pid
@@ -76,10 +79,13 @@ def test_the_machine_cannot_reach_out(lab: tuple[LabMachine, State]) -> None:
 def test_a_racks_array_comes_back_and_a_nodes_array_is_left_alone(
     lab: tuple[LabMachine, State],
 ) -> None:
-    _inside(lab, MAKE_ARRAY)
+    _make_array(lab)
+    _inside(lab, MAKE_INNER_ARRAY)
     machine.down(lab[1])
     assert machine.status(*lab).state == "stopped"
     machine.up(*lab)
+    assert _inside(lab, "lsblk -rno TYPE | sort -u").split() == ["disk"]
+    _make_array(lab)
     assert _inside(lab, "ls /dev/md").split() == ["rack-t"]
     assert sorted(_inside(lab, "ls /dev/rack-t").split()) == ["a", "b"]
     assert _inside(lab, "lsblk -rno TYPE /dev/rack-t/a") == "lvm\n"

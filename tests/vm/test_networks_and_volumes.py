@@ -50,10 +50,21 @@ def test_up_makes_six_switches_an_array_and_volumes(rack: Rack) -> None:
     assert "<virtualport type='openvswitch'" in networks
 
 
+def assert_blank(rack: Rack, volume: str) -> None:
+    rack.lab_machine(f"cmp --bytes={FILLED} /dev/zero /dev/rack-ci/{volume}")
+
+
 def test_new_volumes_are_blank(rack: Rack) -> None:
     """A machine would adopt what it finds there."""
     for volume in VOLUMES:
-        rack.lab_machine(f"cmp --bytes={FILLED} /dev/zero /dev/rack-ci/{volume}")
+        assert_blank(rack, volume)
+
+
+def test_a_volume_where_another_was_is_blank(rack: Rack) -> None:
+    fill(rack, "/dev/rack-ci/storage1-sda")
+    rack.pulumi("destroy", "--yes", "--skip-preview", "--target", "**storage1-sda-volume")
+    rack.pulumi(*UP)
+    assert_blank(rack, "storage1-sda")
 
 
 def test_a_second_up_changes_nothing(rack: Rack) -> None:
