@@ -4,7 +4,7 @@ Owns the guest and the pages its containers serve. Leaves containers and mounts 
 guest/roles/lxc.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -19,10 +19,13 @@ from config.topology import Container
 
 @dataclass(frozen=True)
 class LxcComputeArgs:
-    """`volume` and `share` are what it mounts; `services` the containers' URLs by name."""
+    """`volumes` (of `volume_size` bytes each) and `share` are what it mounts.
+
+    `services` are the containers' URLs by name.
+    """
 
     guest: SecondLevelGuestArgs
-    volume: pulumi.Resource
+    volumes: Sequence[pulumi.Resource]
     volume_size: int
     share: Nfs
     containers: Mapping[str, Container]
@@ -46,7 +49,7 @@ class LxcCompute(pulumi.ComponentResource):
         self.guest = SecondLevelGuest(
             lab,
             args.guest,
-            needs=[args.volume, args.share],
+            needs=[*args.volumes, args.share],
             opts=pulumi.ResourceOptions(parent=self),
         )
         grown(lab, name, self.guest, args.volume_size, self)

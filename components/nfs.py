@@ -3,6 +3,7 @@
 Owns the guest. Leaves mounting and exporting to guest/roles/nfs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -14,10 +15,10 @@ from components.second_level_guest import SecondLevelGuest, SecondLevelGuestArgs
 
 @dataclass(frozen=True)
 class NfsArgs:
-    """`volume` is the resource it mounts, `volume_size` its bytes."""
+    """`volumes` are what it mounts, `volume_size` the bytes of each."""
 
     guest: SecondLevelGuestArgs
-    volume: pulumi.Resource
+    volumes: Sequence[pulumi.Resource]
     volume_size: int
 
 
@@ -37,7 +38,7 @@ class Nfs(pulumi.ComponentResource):
         self.guest = SecondLevelGuest(
             lab,
             args.guest,
-            needs=[args.volume],
+            needs=args.volumes,
             opts=pulumi.ResourceOptions(parent=self),
         )
         grown(lab, name, self.guest, args.volume_size, self)

@@ -4,7 +4,7 @@ Owns which component gets what from which; it alone knows them all. Leaves every
 number to `config/`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
@@ -192,15 +192,17 @@ class Rack(pulumi.ComponentResource):
             self._booted.append(made[name])
         return made
 
-    def _volume(self, reference: str) -> tuple[pulumi.Resource, int]:
-        """The resource and the bytes of a `san/volume`."""
-        san, _, volume = reference.partition("/")
-        return self._sans[san].volumes[volume], self._topology.of(topology.San)[san].volumes[volume]
+    def _volumes(self, references: Sequence[str]) -> tuple[list[pulumi.Resource], int]:
+        """The resources of some `san/volume`, and the bytes that each of them has."""
+        sans = self._topology.of(topology.San)
+        pairs = [reference.split("/") for reference in references]
+        made = [self._sans[san].volumes[volume] for san, volume in pairs]
+        return made, sans[pairs[0][0]].volumes[pairs[0][1]]
 
     def _make_nfs(self) -> dict[str, Nfs]:
         made = {}
         for name, nfs in self._topology.of(topology.NfsServer).items():
-            args = NfsArgs(self._guest(name, nfs), *self._volume(nfs.volume))
+            args = NfsArgs(self._guest(name, nfs), *self._volumes(nfs.volume))
             made[name] = Nfs(self._lab, args, opts=self._opts)
             self._booted.append(made[name])
         return made
@@ -208,10 +210,10 @@ class Rack(pulumi.ComponentResource):
     def _make_lxc(self) -> dict[str, LxcCompute]:
         made = {}
         for name, lxc in self._topology.of(topology.LxcHost).items():
-            volume, size = self._volume(lxc.volume)
+            volumes, size = self._volumes(lxc.volume)
             args = LxcComputeArgs(
                 guest=self._guest(name, lxc),
-                volume=volume,
+                volumes=volumes,
                 volume_size=size,
                 share=self._nfs[lxc.share],
                 containers=lxc.containers,

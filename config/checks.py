@@ -168,18 +168,28 @@ def _references(topology: Topology) -> Iterator[Problem]:
     for name, machine in topology.machines.items():
         if not isinstance(machine, NfsServer | LxcHost):
             continue
-        san, _, volume = machine.volume.partition("/")
-        target = topology.machines.get(san)
-        if not isinstance(target, San) or volume not in target.volumes:
+        sizes = set()
+        for reference in machine.volume:
+            san, _, volume = reference.partition("/")
+            target = topology.machines.get(san)
+            if not isinstance(target, San) or volume not in target.volumes:
+                yield Problem(
+                    f"machines.{name}.volume", reference, "SAN/VOLUME of this topology",
+                    "add the volume to the SAN, or name one it has",
+                )  # fmt: skip
+            else:
+                sizes.add(target.volumes[volume])
+            if reference in users:
+                yield Problem(
+                    f"machines.{name}.volume", reference,
+                    f"{users[reference]} mounts it: one machine a volume",
+                    "give each a volume of its own",
+                )  # fmt: skip
+            users[reference] = name
+        if len(sizes) > 1:
             yield Problem(
-                f"machines.{name}.volume", machine.volume, "SAN/VOLUME of this topology",
-                "add the volume to the SAN, or name one it has",
-            )  # fmt: skip
-        other = users.setdefault(machine.volume, name)
-        if other != name:
-            yield Problem(
-                f"machines.{name}.volume", machine.volume,
-                f"{other} mounts it: one machine a volume", "give each a volume of its own",
+                f"machines.{name}.volume", ", ".join(format_size(size) for size in sorted(sizes)),
+                "a mirror's volumes have one size", "make them equal",
             )  # fmt: skip
         if isinstance(machine, LxcHost) and not isinstance(
             topology.machines.get(machine.share), NfsServer

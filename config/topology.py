@@ -37,12 +37,19 @@ def _page_name(value: str) -> str:
     return value
 
 
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Memory = Annotated[Size, AfterValidator(_memory)]
 PageName = Annotated[str, AfterValidator(_page_name)]
 HostNumber = Annotated[int, Field(ge=1, le=253)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 VolumeRef = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+Volumes = Annotated[
+    tuple[VolumeRef, ...], BeforeValidator(_listed), Field(min_length=1, max_length=4)
+]
 
 
 class Frozen(BaseModel):
@@ -132,10 +139,10 @@ class San(Guest):
 
 
 class NfsServer(Guest):
-    """A file system on an NBD volume (`san/volume`), exported over NFS."""
+    """A file system on an NBD volume (`san/volume`; of several: on their mirror), over NFS."""
 
     role: Literal["nfs"]
-    volume: VolumeRef
+    volume: Volumes
 
 
 class Container(Frozen):
@@ -150,10 +157,10 @@ class Container(Frozen):
 
 
 class LxcHost(Guest):
-    """Mounts an NBD volume and an NFS share and runs containers over them."""
+    """Mounts an NBD volume, or a mirror of several, and an NFS share; runs containers over them."""
 
     role: Literal["lxc"]
-    volume: VolumeRef
+    volume: Volumes
     share: Name
     containers: dict[Name, Container] = Field(min_length=1)
 

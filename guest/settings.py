@@ -4,7 +4,8 @@ Owns these files' contents, as pure functions of the topology. Leaves reading th
 roles' scripts (`guest/roles/<role>/README` says what each key means).
 """
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
@@ -27,6 +28,7 @@ from guest.templating import render
 TREE = "/media/stick"  # where the boot server has its boot tree
 SHARE, VOLUME = "/srv/share", "/srv/volume"
 HUGE_PAGE = 2 << 20
+DISKS_SHOW_S, SANS_SHOW_S = 30, 120  # how long a machine waits for all of an array's disks
 POOL_NETWORKS = ("lan", "internet")  # where machines PXE-boot
 
 
@@ -74,7 +76,7 @@ def files(stack: str, topology: Topology, name: str) -> Files:
 
 def _conf(**values: object) -> str:
     """`key=value` lines, to be read by sh."""
-    return "".join(f"{key}={value}\n" for key, value in values.items())
+    return "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in values.items())
 
 
 def _boot_server(place: Place, _machine: BootServer) -> Files:
@@ -150,12 +152,18 @@ def _firewall(place: Place, machine: Firewall) -> Files:
 
 
 def _storage(place: Place, machine: StorageNode) -> Files:
+    disks = [f"/dev/{names.disk_letter(index, level=1)}" for index in range(len(machine.disks))]
+    return _array(place, machine.array, disks, DISKS_SHOW_S)
+
+
+def _array(place: Place, level: int, disks: Sequence[str], patience: int) -> Files:
     # "host:name" in md's superblock is cut at 32 bytes, hence the short prefix.
     settings = _conf(
         homehost=f"rack-{names.prefix(place.stack)}",
         name=place.name,
-        level=machine.array,
-        disks=len(machine.disks),
+        level=level,
+        disks=" ".join(disks),
+        patience=patience,
     )
     return {"etc/rack/array.conf": settings}
 
@@ -183,9 +191,14 @@ def _san(place: Place, _machine: San) -> Files:
     return {"etc/rack/san.conf": settings}
 
 
-def _volume(place: Place, volume: str, mount: str) -> Files:
-    san, _, export = volume.partition("/")
-    return {"etc/rack/volume.conf": _conf(server=place.address(san), export=export, mount=mount)}
+def _volume(place: Place, volumes: Sequence[str], mount: str) -> Files:
+    pairs = (volume.split("/") for volume in volumes)
+    legs = [f"{place.address(san)}/{export}" for san, export in pairs]
+    found = {"etc/rack/volume.conf": _conf(legs=" ".join(legs), mount=mount)}
+    if len(legs) > 1:
+        disks = [f"/dev/mapper/leg{index}" for index in range(len(legs))]
+        found |= _array(place, 1, disks, SANS_SHOW_S)
+    return found
 
 
 def _nfs(place: Place, machine: NfsServer) -> Files:

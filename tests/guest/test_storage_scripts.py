@@ -5,15 +5,17 @@ from sandbox import Sandbox
 
 OWN = "echo MD_NAME=rack-lab:storage1"
 BLANK = "exit 1"
+CONF = (
+    "homehost=rack-lab\nname=storage1\nlevel=1\ndisks='{root}/dev/sda {root}/dev/sdb'\npatience=0\n"
+)
 
 
 @pytest.fixture
 def node(sandbox: Sandbox) -> Sandbox:
-    sandbox.file("etc/rack/array.conf", "homehost=rack-lab\nname=storage1\nlevel=1\ndisks=2\n")
+    sandbox.file("etc/rack/array.conf", CONF.format(root=sandbox.root))
     sandbox.file("proc/mdstat", "Personalities :\n")
-    script = sandbox.script("roles/storage/root/usr/sbin/array-assemble")
-    script.write_text(script.read_text().replace("seconds=30", "seconds=0"))
-    for name in ("modprobe", "blkid"):
+    sandbox.script("array/root/usr/sbin/array-assemble")
+    for name in ("modprobe", "blkid", "array-join"):
         sandbox.fake(name)
     return sandbox
 
@@ -55,7 +57,7 @@ def test_a_degraded_array_is_assembled(node: Sandbox) -> None:
 def test_a_replaced_disk_joins(node: Sandbox) -> None:
     disks(node, sda=OWN, sdb=BLANK)
     assert node.run("array-assemble").returncode == 0
-    assert mdadm(node)[1:] == ["mdadm --quiet /dev/md0 --add /dev/sdb"]
+    assert "array-join /dev/sdb" in node.calls().replace(str(node.root), "")
 
 
 @pytest.mark.parametrize("foreign", ["echo MD_NAME=other:thing", BLANK])
