@@ -37,6 +37,18 @@ create() {
         --bitmap=internal --level="$level" --raid-devices=$# "$@" >&2
 }
 
+# A disk that was away joins again; what it missed is written to it, by the bitmap.
+rejoin() {
+    md=$(readlink -f "$device")
+    for disk in "$@"; do
+        state=$(cat "/sys/block/${md##*/}/md/dev-${disk##*/}/state" 2>/dev/null) || state=absent
+        case $state in *in_sync* | *spare*) continue ;; esac
+        mdadm --quiet "$device" --fail detached --remove detached 2>/dev/null || true
+        mdadm --quiet "$device" --remove failed 2>/dev/null || true
+        mdadm --quiet "$device" --re-add "$disk" 2>/dev/null || mdadm --quiet "$device" --add "$disk" >&2
+    done
+}
+
 assemble() {
     members=0
     for disk in "$@"; do
@@ -47,7 +59,10 @@ assemble() {
             refuse "$disk holds ${found:-$(wipefs --noheadings --output TYPE "$disk")}; nothing was changed. If that data may go: wipefs --all $disk"
         fi
     done
-    [ ! -b "$device" ] || return 0
+    if [ -b "$device" ]; then
+        rejoin "$@"
+        return
+    fi
     if [ "$members" -gt 0 ]; then
         mdadm --assemble --run "$device" --name="$name" "$@" >&2
     else

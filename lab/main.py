@@ -23,6 +23,7 @@ from config.topology import Node
 from lab import bmcs, sessions
 from lab import converge as convergence
 from lab import doctor as examination
+from lab import fault as faults
 from lab import power as switching
 from lab import publish as publishing
 from lab import start as starting
@@ -37,7 +38,9 @@ from labmachine import machine as lab_machine
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
 publish_app = typer.Typer(no_args_is_help=True, help="Steps of the Pulumi program.")
+fault_app = typer.Typer(no_args_is_help=True, help="Faults on purpose, and mending them.")
 app.add_typer(machine_app, name="machine")
+app.add_typer(fault_app, name="fault")
 app.add_typer(publish_app, name="publish", hidden=True)
 
 screen = Console()
@@ -121,6 +124,18 @@ def power(
     settings = context.obj.settings()
     for each in settings.topology.of(Node) if name == "all" else [name]:
         screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
+
+
+@fault_app.command("disk")
+def fault_disk(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A storage node, or labmachine.")],
+    disk: Annotated[str, typer.Argument(help="sda, sdb, ...; a serial number of labmachine.")],
+    repair: Annotated[bool, typer.Option(help="Put it in again.")] = False,
+) -> None:
+    """Pull a disk out of a running machine."""
+    faults.disk(context.obj.settings(), name, disk, repair=repair)
+    screen.print(f"{name} {disk}: {'in again' if repair else 'pulled out'}", highlight=False)
 
 
 @app.command()

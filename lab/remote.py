@@ -14,6 +14,7 @@ from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import PROJECT, Settings
 from config.topology import Node
+from equipment import Equipment
 
 CONSOLE_LINES = 8
 VIRSH = "virsh -c qemu:///system"
@@ -57,6 +58,12 @@ def on_lab_machine(
         timeout_s=timeout_s,
         hint="to look: lab machine status",
     )
+
+
+def equip(settings: Settings, piece: Equipment) -> None:
+    """Make a piece of the lab machine's equipment, or bring it back, as Pulumi does."""
+    words = ["sh", "-s", "--", "apply", *piece.apply]
+    ask(settings, access.LAB_MACHINE, words, stdin=piece.text.encode())
 
 
 def nodes_off(settings: Settings) -> list[str]:

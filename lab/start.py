@@ -6,13 +6,12 @@ guests and containers come back by themselves.
 
 import equipment
 from artefacts import step
-from config import access
 from config.settings import Settings
 from config.topology import BootServer, Guest, Server
 from lab import bmcs
 from lab.converge import wait_ready
 from lab.power import Action, power
-from lab.remote import ask
+from lab.remote import equip
 from labmachine import machine
 
 
@@ -28,8 +27,7 @@ def start(settings: Settings) -> None:
     with step("switches, array, volumes"):
         bmcs.publish(settings)
         for each in equipment.everything(settings.stack, settings.topology):
-            words = ["sh", "-s", "--", "apply", *each.apply]
-            ask(settings, access.LAB_MACHINE, words, stdin=each.text.encode())
+            equip(settings, each)
     topology = settings.topology
     at_once = settings.boots_at_once or len(topology.machines)
     booting: list[str] = []
