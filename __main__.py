@@ -3,12 +3,14 @@
 import pulumi
 
 from components.rack import Rack
+from config.bill import bill, summary
 from config.errors import ConfigError
 from config.settings import load_settings
 from lab.remote import nodes_off
 
 try:
     settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get)
+    pulumi.log.info(summary(bill(settings.topology), settings.memory))
     if not pulumi.runtime.is_dry_run():  # a preview contacts no machine
         for node in nodes_off(settings):
             pulumi.log.warn(

@@ -11,13 +11,13 @@ from itertools import combinations
 
 from config import names
 from config.addressing import DYNAMIC_HOSTS
+from config.bill import EXTENT, bill, extents, guests_need
 from config.errors import Problem
 from config.topology import (
     BootServer,
     Firewall,
     Guest,
     LxcHost,
-    Machine,
     NfsServer,
     Node,
     RaidLevel,
@@ -29,12 +29,6 @@ from config.topology import (
 )
 from config.units import format_size
 
-MIB = 1 << 20
-NODE_OVERHEAD = 72 * MIB  # a first-level qemu's own memory on the lab machine, measured
-GUEST_OVERHEAD = 56 * MIB  # a second-level qemu's own memory in its node, measured
-NODE_BASE = 192 * MIB  # a node's kernel, image in RAM, libvirtd
-LAB_BASE = 768 * MIB  # the lab machine's own services
-EXTENT = 4 * MIB  # LVM2's default physical extent, vgcreate(8)
 FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
 PLACE = {San: StorageNode, NfsServer: Node, LxcHost: Node}
 
@@ -252,7 +246,7 @@ def _arrays(topology: Topology) -> Iterator[Problem]:
         node_machine = topology.machines.get(san.node)
         if isinstance(node_machine, StorageNode):
             room = _usable(node_machine.array, node_machine.disks)
-            need = sum(_extents(size) for size in san.volumes.values())
+            need = sum(extents(size) for size in san.volumes.values())
             if need > room:
                 yield Problem(
                     f"machines.{name}.volumes", format_size(need),
@@ -269,26 +263,19 @@ def _usable(level: RaidLevel, disks: tuple[int, ...] | list[int]) -> int:
     return (total // EXTENT - 1) * EXTENT
 
 
-def _extents(size: int) -> int:
-    return -(-size // EXTENT) * EXTENT
-
-
 def _guest_memory(topology: Topology) -> Iterator[Problem]:
     for name, node in topology.of(Node).items():
-        guests = topology.guests_on(name)
-        if not guests:
-            continue
-        need = NODE_BASE + sum(guest.memory + GUEST_OVERHEAD for guest in guests.values())
+        need, guests = guests_need(topology, name), ", ".join(topology.guests_on(name))
         if need > node.memory:
             yield Problem(
                 f"machines.{name}.memory", format_size(node.memory),
-                f"its own needs and its guests ({', '.join(guests)}) take {format_size(need)}",
+                f"its own needs and its guests ({guests}) take {format_size(need)}",
                 f"raise it to {format_size(need)} or more, or make the guests smaller",
             )  # fmt: skip
 
 
 def _memory_bill(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
-    need = memory_need(topology)
+    need = bill(topology).memory
     if need > hardware.memory:
         yield Problem(
             "machines.*.memory", format_size(need),
@@ -297,17 +284,9 @@ def _memory_bill(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def memory_need(topology: Topology) -> int:
-    """Bytes of the lab machine's memory that a rack takes when all of it is on."""
-    nodes: list[Machine] = list(topology.of(Node).values())
-    return LAB_BASE + sum(node.memory + NODE_OVERHEAD for node in nodes)
-
-
 def _capacity(topology: Topology, disks: list[int]) -> Iterator[Problem]:
     room = _usable(topology.array.level, disks)
-    need = sum(
-        _extents(size) for node in topology.of(StorageNode).values() for size in node.disks
-    ) + sum(_extents(laptop.stick) for laptop in topology.of(BootServer).values())
+    need = bill(topology).disk
     if need > room:
         yield Problem(
             "machines.*.disks", format_size(need),

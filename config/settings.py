@@ -43,7 +43,12 @@ class Settings:
     cpu: str
     seed: str
     boots_at_once: int | None = None  # how many machines may boot side by side; None: all
-    virtual: bool = False  # whether the lab machine is this project's own
+    memory: int | None = None  # bytes of the virtual lab machine; None: it is a real one
+
+    @property
+    def virtual(self) -> bool:
+        """Whether the lab machine is this project's own."""
+        return self.memory is not None
 
     @property
     def node_cpu(self) -> tuple[str, ...] | None:
@@ -150,11 +155,12 @@ def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
     """
     machine = option("machine") or VIRTUAL
     fitting: checks.Hardware | None = None
+    memory: int | None = None
     boots_at_once: int | None = None
     if machine == VIRTUAL:
         virtual = load_labmachine()
         fitting = checks.Hardware(virtual.memory, dict(virtual.disks))
-        boots_at_once = virtual.cores
+        boots_at_once, memory = virtual.cores, virtual.memory
         lab = LabMachine(
             host="127.0.0.1",
             port=virtual.ssh_port,
@@ -169,7 +175,7 @@ def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
         raise ConfigError("the stack's settings", [problem])
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)
     seed = option("seed") or _seed(stack_folder(stack))
-    return Settings(stack, topology, lab, cpu, seed, boots_at_once, machine == VIRTUAL)
+    return Settings(stack, topology, lab, cpu, seed, boots_at_once, memory)
 
 
 def stack_options(stack: str) -> Callable[[str], str | None]:

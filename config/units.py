@@ -5,6 +5,7 @@ Owns the notation. Leaves what a size means, and its limits, to the settings tha
 
 import re
 
+MIB = 1 << 20
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from artefacts import cache_root
-from config import checks
+from config.bill import bill, summary
 from config.labmachine import load_labmachine
 from config.settings import Settings
 from config.units import format_size
@@ -63,10 +63,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "it is running" if running else f"{memory >> 20} MiB available",
         f"free {format_size(hardware.memory)}, or lower `memory` in config/labmachine.yaml",
     )  # fmt: skip
-    need = checks.memory_need(settings.topology)
+    taken = bill(settings.topology)
     yield Finding(
-        f"the rack {settings.stack} in it", need <= hardware.memory,
-        f"takes {need >> 20} MiB of {hardware.memory >> 20} MiB",
+        f"the rack {settings.stack} in it", taken.memory <= hardware.memory,
+        summary(taken, hardware.memory),
         "make machines smaller, or raise `memory` in config/labmachine.yaml",
     )  # fmt: skip
     verdict = accelerator(machine_image())

@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from artefacts import CommandFailed, run
+from config.bill import Bill, bill
 from config.errors import ConfigError
 from config.load import read_yaml
 from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
 from config.topology import Node
+from config.units import format_size
 from lab import bmcs, sessions
 from lab import converge as convergence
 from lab import doctor as examination
@@ -78,7 +80,16 @@ def doctor(context: typer.Context) -> None:
         if not finding.fine:
             bad += 1
             screen.print(f"    remedy: {finding.remedy}", highlight=False)
+    _print_bill(bill(context.obj.settings().topology))
     raise typer.Exit(1 if bad else 0)
+
+
+def _print_bill(found: Bill) -> None:
+    table = Table("machine", "level", "on", "RAM, its root included", "its qemu's own")
+    for name, entry in found.entries.items():
+        memory, own = format_size(entry.memory), format_size(entry.overhead)
+        table.add_row(name, str(entry.level), entry.on, memory, own)
+    screen.print(table)
 
 
 @app.command()
