@@ -31,7 +31,7 @@ PACKAGES = (
     # virtualbmc, a wheel, plays the nodes' BMCs.
     "python3-minimal", "python3-libvirt", "python3-pyghmi", "python3-zmq", "python3-pbr",
     "ipmitool",
-    "openssh-server", "curl", "iputils-ping", "socat", "tcpdump", "xz-utils", "zstd",
+    "openssh-server", "curl", "iputils-ping", "udhcpc", "socat", "tcpdump", "xz-utils", "zstd",
 )  # fmt: skip
 
 LEFT_OUT = (

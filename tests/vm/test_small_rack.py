@@ -4,13 +4,17 @@ The tests tell one story and run in the order they stand in; each leaves the rac
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import pytest
 from leftovers import LEFTOVERS
+from probes import Probe, probe, settings_of
 from small_rack import PROJECT, Rack, rewritten
 
 from config.load import load_topology
-from config.topology import Node
+from config.settings import BMC_USER
+from config.topology import Node, Topology
+from lab.remote import on_lab_machine
 
 pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
 
@@ -61,6 +65,73 @@ def test_nothing_stands_twice(rack: Rack) -> None:
 
 def test_the_container_serves_its_pages_on_wan(rack: Rack) -> None:
     assert_serves(rack, PAGES)
+
+
+def allowed(topology: Topology) -> dict[tuple[str, str], bool]:
+    """Whether a host of the one network may start connections to one of the other."""
+    nets = topology.networks
+    return {(a, b): a == b or b in topology.reach.get(a, ()) for a in nets for b in nets}
+
+
+def test_each_network_reaches_what_the_topology_says_and_no_more(rack: Rack) -> None:
+    settings = settings_of(rack)
+    networks = settings.topology.networks
+    with ExitStack() as stack:
+        probes = {each: stack.enter_context(probe(settings, each)) for each in networks}
+        # in one go each: a handshake takes longer than all the pings
+        ping = "ping -q -c 2 -i 0.3 -W 2 {0} >/dev/null 2>&1 && echo {1} || true; "
+        script = "".join(ping.format(each.address, name) for name, each in probes.items())
+        reached = {source: probes[source].run(script).split() for source in networks}
+    found = {(a, b): b in reached[a] for a in networks for b in networks}
+    assert len(found) == 36
+    assert found == allowed(settings.topology)
+
+
+def test_isp_gets_in_to_what_is_published_alone(rack: Rack) -> None:
+    settings = settings_of(rack)
+    get = "curl -sf -m 10 http://{}/{} || echo refused"
+    with probe(settings, "isp") as outside:
+        assert outside.run(get.format("10.77.1.2", "nbd.txt")).strip() == PAGES["nbd.txt"]
+        for address in ("10.77.1.2:22", "10.77.1.2:8080", "10.77.5.71", "10.77.3.10"):
+            assert outside.run(get.format(address, "nbd.txt")).strip() == "refused"
+    world = rack.lab("ssh", "web1", "--", "wget", "-qO-", "http://10.77.1.254/")
+    assert "Directory listing" in world
+
+
+def lease(host: Probe, mac: str) -> str:
+    """The address the boot server gives a NIC on lan."""
+    ask = f"udhcpc -f -n -q -t 5 -s /bin/true -i {host.name} 2>&1"
+    return (
+        host.run(f"ip link set {host.name} address {mac}; {ask}").split("lease of ")[1].split()[0]
+    )
+
+
+def test_a_lease_is_for_ever_and_never_of_an_address_that_answers(rack: Rack) -> None:
+    settings = settings_of(rack)
+    mac, other = "52:54:00:00:00:01", "52:54:00:00:00:02"
+    with probe(settings, "lan", 240) as client:
+        first = lease(client, mac)
+        assert lease(client, other) != first
+        forget = f"sed -i /{mac}/d /media/stick/dnsmasq.leases"
+        rack.lab("ssh", "laptop", "--", f"rc-service dhcp stop; {forget}; rc-service dhcp start")
+        with probe(settings, "lan", int(first.split(".")[-1])):
+            second = lease(client, mac)
+        assert second != first
+        rack.lab("ssh", "laptop", "--", "rc-service", "dhcp", "restart")
+        assert lease(client, mac) == second
+    leases = rack.lab("ssh", "laptop", "--", "cat", "/media/stick/dnsmasq.leases").splitlines()
+    assert [line.split()[0] for line in leases if mac in line] == ["0"], "0: it never ends"
+
+
+def test_power_is_a_bmc_s_business_from_the_router_too(rack: Rack) -> None:
+    assert "compute1: on" in rack.lab("power", "compute1", "status")
+    assert "compute1: on" in rack.lab("power", "compute1", "status", "--via", "router")
+    every = rack.lab("power", "all", "status").splitlines()
+    assert sorted(every) == sorted(f"{name}: on" for name in settings_of(rack).topology.of(Node))
+    settings = settings_of(rack)
+    wrong = f"ipmitool -I lanplus -H 10.77.6.131 -U {BMC_USER} -P wrong -N 2 -R 1 power off || true"
+    on_lab_machine(settings, wrong)
+    assert "compute1: on" in rack.lab("power", "compute1", "status")
 
 
 def test_a_second_up_changes_nothing(rack: Rack) -> None:
@@ -152,6 +223,57 @@ def test_a_node_that_is_reset_brings_its_guest_back_with_its_data(rack: Rack) ->
     for machine in ("storage1", "san1"):
         rack.lab("wait", machine)
     assert_serves(rack, CHANGED)
+
+
+def checksum(rack: Rack, machine: str, file: str) -> str:
+    return rack.lab("ssh", machine, "--", "sha256sum", file).split()[0]
+
+
+def write_in_background(rack: Rack, machine: str, file: str, mebibytes: int) -> None:
+    """Starts writing; `written` waits for its end."""
+    rack.lab(
+        "ssh", machine, "--",
+        f"rm -f /run/written; (dd if=/dev/urandom bs=64k count={mebibytes * 16} | tee {file} | "
+        "sha256sum >/run/sum; sync; echo $? >/run/written) >/dev/null 2>&1 &",
+    )  # fmt: skip
+
+
+def assert_written(rack: Rack, machine: str, file: str) -> None:
+    """It ended without an error, and the file holds what was written, read from the disk."""
+    rack.lab("ssh", machine, "--", "until [ -s /run/written ]; do sleep 1; done")
+    assert rack.lab("ssh", machine, "--", "cat", "/run/written").strip() == "0"
+    rack.lab("ssh", machine, "--", "echo 3 >/proc/sys/vm/drop_caches")
+    wanted = rack.lab("ssh", machine, "--", "cat", "/run/sum").split()[0]
+    assert checksum(rack, machine, file) == wanted
+
+
+def assert_array(rack: Rack, machine: str, members: str) -> None:
+    """The members of a machine's first array, "UU" if both work, within five minutes."""
+    look = f"grep -q '\\[{members}\\]' /proc/mdstat"
+    script = f"for n in $(seq 300); do {look} && exit; sleep 1; done; cat /proc/mdstat; exit 1"
+    rack.lab("ssh", machine, "--", script)
+
+
+@pytest.mark.parametrize(("machine", "disk"), [("storage1", "sdb"), ("labmachine", "disk2")])
+def test_a_disk_is_pulled_and_put_in_again_under_a_writer(
+    rack: Rack, machine: str, disk: str
+) -> None:
+    write_in_background(rack, "lxc1", "/srv/volume/written", 24)
+    rack.lab("fault", "disk", machine, disk)
+    assert_array(rack, machine, "U_")
+    assert_written(rack, "lxc1", "/srv/volume/written")
+    rack.lab("fault", "disk", machine, disk, "--repair")
+    assert_array(rack, machine, "UU")
+    assert_written(rack, "lxc1", "/srv/volume/written")
+    assert_serves(rack, CHANGED)
+
+
+def test_a_cold_start_brings_all_of_it_back(rack: Rack) -> None:
+    rack.lab("power", "all", "off")
+    rack.lab("machine", "down")
+    rack.lab("start")
+    assert_serves(rack, CHANGED)
+    assert rack.planned() == {}
 
 
 def test_destroy_ends_with_nodes_dead_and_leaves_nothing(rack: Rack) -> None:
