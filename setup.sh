@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages='bc bison dosfstools e2fsprogs flex gcc git libc6-dev libelf-dev libssl-dev libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server
+packages='bc bison dosfstools e2fsprogs flex gcc git graphviz libc6-dev libelf-dev libssl-dev libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server
     python3-venv qemu-system-x86 qemu-utils shellcheck squashfs-tools syslinux syslinux-common
     uidmap xsltproc xz-utils'
 

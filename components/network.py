@@ -17,16 +17,21 @@ from equipment import Equipment
 
 @dataclass(frozen=True)
 class OvsNetworkArgs:
-    """The topology's name of the network, and its bridge."""
+    """The network, its bridge, and the line to its router if that is a bad one."""
 
     network: str
     switch: Equipment
+    uplink: Equipment | None = None
 
 
 class OvsNetwork(pulumi.ComponentResource):
-    """An OVS bridge on the lab machine, and a libvirt network with virtualport openvswitch."""
+    """An OVS bridge on the lab machine, and a libvirt network with virtualport openvswitch.
+
+    `router_bridge` is where its router plugs in.
+    """
 
     bridge: str
+    router_bridge: str
 
     def __init__(
         self, lab: Lab, args: OvsNetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -46,4 +51,9 @@ class OvsNetwork(pulumi.ComponentResource):
             xml=libvirt.NetworkXmlArgs(xslt=network_xslt(tag)),
             opts=pulumi.ResourceOptions(parent=self, provider=lab.provider, depends_on=[switch]),
         )
+        self.router_bridge = self.bridge
+        if args.uplink:
+            self.router_bridge = names.far_bridge(stack, args.network)
+            line = pulumi.ResourceOptions(parent=self, depends_on=[switch])
+            equipment_command(lab.settings, args.uplink, line)
         self.register_outputs({"bridge": self.bridge})

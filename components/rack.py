@@ -59,9 +59,13 @@ class Rack(pulumi.ComponentResource):
         }
         self.register_outputs({"services": self.services})
 
-    @property
-    def _bridges(self) -> dict[str, str]:
-        return {network: switch.bridge for network, switch in self._networks.items()}
+    def _bridges(self, machine: topology.Machine) -> dict[str, str]:
+        """Where a machine plugs in to each network."""
+        router = isinstance(machine, topology.Router)
+        return {
+            network: switch.router_bridge if router else switch.bridge
+            for network, switch in self._networks.items()
+        }
 
     def _machine(self, name: str) -> MachineArgs:
         """A machine's arguments; its overlay is kept where `lab publish` finds it."""
@@ -91,7 +95,11 @@ class Rack(pulumi.ComponentResource):
         return {
             network: OvsNetwork(
                 self._lab,
-                OvsNetworkArgs(network, equipment.switch(stack, self._topology, network)),
+                OvsNetworkArgs(
+                    network,
+                    equipment.switch(stack, self._topology, network),
+                    equipment.uplink(stack, self._topology, network),
+                ),
                 opts=self._opts,
             )
             for network in self._topology.networks
@@ -135,7 +143,7 @@ class Rack(pulumi.ComponentResource):
             stick=self._raid.paths[stick],
             image_keys={role: image_key(role) for role in sorted(roles)},
             common_key=common_key(),
-            bridges=self._bridges,
+            bridges=self._bridges(self._topology.machines[name]),
             needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],
         )
         return BootServer(self._lab, args, opts=self._opts)
@@ -163,7 +171,7 @@ class Rack(pulumi.ComponentResource):
                 FirstLevelNodeArgs(
                     machine=self._machine(name),
                     tree=self._boot_server.tree,
-                    bridges=self._bridges,
+                    bridges=self._bridges(node),
                     disks=tuple(self._raid.paths[volume] for volume in volumes),
                     needs=needs,
                 ),

@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as error:
-        there = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml")))
+        there = ", ".join(sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"}))
         rule, remedy = "a topology is a file in config/", f"choose one of: {there}"
         raise ConfigError(path.name, [Problem("file", path.name, rule, remedy)]) from error
     except yaml.YAMLError as error:

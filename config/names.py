@@ -22,6 +22,11 @@ def bridge(stack: str, network: str) -> str:
     return f"{prefix(stack)}-{network}"
 
 
+def far_bridge(stack: str, network: str) -> str:
+    """The router's side of a network with a bad line; 13 bytes, its ports have two more."""
+    return f"{prefix(stack)}-{network[:4]}-f"
+
+
 def provider(stack: str) -> str:
     """The stand-in host on isp: its namespace and its port, at most 15 bytes."""
     return f"{prefix(stack)}-provider"

@@ -37,6 +37,14 @@ def _page_name(value: str) -> str:
     return value
 
 
+def _netem(value: str) -> str:
+    if not re.fullmatch(
+        r"(delay|loss|duplicate|corrupt|rate)( [0-9.]+[a-z%]*)+( [a-z]+( [0-9.]+[a-z%]*)+)*", value
+    ):
+        raise ValueError("netem is words of tc-netem(8); write it like: delay 40ms loss 1%")
+    return value
+
+
 def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -44,6 +52,7 @@ def _listed(value: object) -> object:
 Name = Annotated[str, AfterValidator(_name)]
 Memory = Annotated[Size, AfterValidator(_memory)]
 PageName = Annotated[str, AfterValidator(_page_name)]
+Netem = Annotated[str, AfterValidator(_netem)]
 HostNumber = Annotated[int, Field(ge=1, le=253)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 VolumeRef = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
@@ -59,9 +68,10 @@ class Frozen(BaseModel):
 
 
 class Network(Frozen):
-    """One switch of the rack."""
+    """One switch of the rack. `netem`: what its line to the router does, in tc-netem(8)'s words."""
 
     cidr: IPv4Network
+    netem: Netem | None = None
 
 
 class Array(Frozen):

@@ -82,6 +82,15 @@ def logs(stack: str) -> Equipment:
     return Equipment("logs", "logs", (folder,), (folder,))
 
 
+def uplink(stack: str, topology: Topology, network: str) -> Equipment | None:
+    """The bad line between a network and its router; None where it is a good one."""
+    netem = topology.networks[network].netem  # type: ignore[index]
+    if netem is None:
+        return None
+    own = (names.bridge(stack, network), names.far_bridge(stack, network), names.owner_tag(stack))
+    return Equipment(f"{network}-uplink", "uplink", (*own, *netem.split()), own)
+
+
 def bmcs(stack: str, topology: Topology) -> Equipment | None:
     """VirtualBMC for all servers, one address on ipmi each; `lab/bmcs.py` gives it its settings."""
     servers = topology.of(Server).values()
@@ -115,6 +124,8 @@ def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
     """All of it, each after what it stands on."""
     for network in topology.networks:
         yield switch(stack, topology, network)
+        if line := uplink(stack, topology, network):
+            yield line
     yield from filter(None, (provider(stack, topology), bmcs(stack, topology)))
     yield array(stack, topology)
     yield from volumes(stack, topology).values()

@@ -29,6 +29,7 @@ PROGRAMS = {
     "mkfs.fat": "dosfstools",
     "xsltproc": "xsltproc",
     "ssh": "openssh-client",
+    "dot": "graphviz",
     "go": "golang",
 }
 BUILD_SPACE = 8 << 30  # artefacts of all kinds, while they are built

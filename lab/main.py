@@ -7,12 +7,16 @@ Leaves the work to the modules beside it.
 import json
 import os
 import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from artefacts import CommandFailed, run
@@ -22,18 +26,20 @@ from config.load import read_yaml
 from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
 from config.topology import Node
 from config.units import format_size
-from lab import bmcs, sessions
+from lab import bmcs, drawing, experiments, sessions
 from lab import converge as convergence
+from lab import cycle as cycling
 from lab import doctor as examination
 from lab import fault as faults
 from lab import power as switching
 from lab import publish as publishing
+from lab import report as reporting
 from lab import start as starting
 from lab.idle import idle_costs
 from lab.locks import clear_dead
 from lab.power import Action
 from lab.remote import boot_log
-from lab.status import rack_status
+from lab.status import MachineStatus, rack_status
 from lab.timeline import Timeline, timeline
 from labmachine import machine as lab_machine
 
@@ -45,7 +51,8 @@ app.add_typer(machine_app, name="machine")
 app.add_typer(fault_app, name="fault")
 app.add_typer(publish_app, name="publish", hidden=True)
 
-screen = Console()
+WATCH_S = 3
+screen = Console(emoji=False)  # ":ab:" in a MAC address is no emoji
 
 
 @dataclass
@@ -93,15 +100,37 @@ def _print_bill(found: Bill) -> None:
 
 
 @app.command()
+def new(
+    name: str,
+    base: Annotated[str, typer.Option("--from", help="The topology it extends.")] = "rack",
+) -> None:
+    """Write a new experiment: config/NAME.yaml and Pulumi.NAME.yaml."""
+    for file in experiments.new(name, base):
+        screen.print(str(file.relative_to(PROJECT)), highlight=False)
+
+
+@app.command()
 def status(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    watch: Annotated[bool, typer.Option(help="Again and again, until Ctrl-C.")] = False,
 ) -> None:
     """Each machine: level, power, phase, addresses, what it serves."""
-    report = rack_status(context.obj.settings())
+    settings = context.obj.settings()
+    report = rack_status(settings)
     if as_json:
         print(json.dumps({"machines": {n: asdict(each) for n, each in report.items()}}, indent=2))
         return
+    if not watch:
+        screen.print(_status_table(report))
+        return
+    with suppress(KeyboardInterrupt), Live(_status_table(report), console=screen) as live:
+        while True:
+            time.sleep(WATCH_S)
+            live.update(_status_table(rack_status(settings)))
+
+
+def _status_table(report: Mapping[str, MachineStatus]) -> Table:
     table = Table("machine", "level", "role", "power", "phase", "addresses", "serves")
     for name, each in report.items():
         addresses = "\n".join(f"{net} {ip}" for net, ip in each.addresses.items())
@@ -109,7 +138,39 @@ def status(
             name, str(each.level), each.role, each.power, each.phase, addresses,
             "\n".join(each.serves),
         )  # fmt: skip
-    screen.print(table)
+    return table
+
+
+@app.command()
+def report(context: typer.Context) -> None:
+    """Addresses, MACs, volumes, and each volume's way from disk to service; contacts nothing."""
+    settings = context.obj.settings()
+    nics = Table("machine", "network", "address", "MAC")
+    for nic in reporting.addresses(settings):
+        nics.add_row(*nic)
+    screen.print(nics)
+    volumes = Table("on", "volume", "size")
+    for volume in reporting.volumes(settings):
+        volumes.add_row(*volume)
+    screen.print(volumes)
+    for way in reporting.ways(settings):
+        screen.print(way, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def diagram(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="Where the picture goes.")] = None,
+    mermaid: Annotated[bool, typer.Option(help="As Mermaid, to standard output.")] = False,
+) -> None:
+    """A picture of the rack from its topology: SVG, or Mermaid for a README."""
+    settings = context.obj.settings()
+    if mermaid:
+        print(drawing.mermaid(settings.topology), end="")
+        return
+    file = file or settings.folder / "rack.svg"
+    file.write_text(drawing.svg(settings.topology))
+    screen.print(str(file), highlight=False)
 
 
 @app.command()
@@ -135,6 +196,12 @@ def power(
     settings = context.obj.settings()
     for each in settings.topology.of(Node) if name == "all" else [name]:
         screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
+
+
+@app.command()
+def cycle(context: typer.Context, seed: int = 1, rounds: int = 5) -> None:
+    """Switch random servers off for a time, one after another; the rack must heal each time."""
+    cycling.cycle(context.obj.settings(), seed, rounds)
 
 
 @fault_app.command("disk")

@@ -1,0 +1,51 @@
+"""The topologies that are shipped, and how one extends another."""
+
+from pathlib import Path
+
+import pytest
+
+from config import load
+from config.bill import bill
+from config.checks import Hardware
+from config.errors import ConfigError
+from config.labmachine import load_labmachine
+from config.load import FOLDER, load_topology, read_topology
+
+SHIPPED = sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
+
+
+def test_there_are_topologies() -> None:
+    assert {"mini", "rack"} < set(SHIPPED)
+    assert len(SHIPPED) >= 5
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_each_fits_the_virtual_lab_machine(name: str) -> None:
+    machine = load_labmachine()
+    hardware = Hardware(machine.memory, dict(machine.disks))
+    rack = load_topology(FOLDER / f"{name}.yaml", name, hardware)
+    assert bill(rack).memory < machine.memory
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_each_has_its_stack(name: str) -> None:
+    stacks = [each.read_text() for each in FOLDER.parent.glob("Pulumi.*.yaml")]
+    assert any(f"lab:topology: {name}\n" in stack for stack in stacks)
+
+
+def test_changed_keys_alone_replace_the_base_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "FOLDER", tmp_path)
+    (tmp_path / "base.yaml").write_text("a: {b: 1, c: [1, 2]}\nd: 3\ne: 4\n")
+    (tmp_path / "middle.yaml").write_text("extends: base\na: {c: [3]}\n")
+    (tmp_path / "top.yaml").write_text("extends: middle\na: {f: 5}\ne: null\n")
+    assert read_topology(tmp_path / "top.yaml") == {"a": {"b": 1, "c": [3], "f": 5}, "d": 3}
+
+
+def test_a_circle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "FOLDER", tmp_path)
+    (tmp_path / "one.yaml").write_text("extends: two\n")
+    (tmp_path / "two.yaml").write_text("extends: one\n")
+    with pytest.raises(ConfigError, match="one extends two extends one"):
+        read_topology(tmp_path / "one.yaml")
