@@ -1,7 +1,7 @@
 """The real program's graph under a recording monitor, against a golden file.
 
-config/mini.yaml itself is the input. What depends on guest/ and alpine/ (image keys, overlay
-digests) is fixed, so the golden changes only when the graph does. Write it anew with:
+config/mini.yaml and config/rack.yaml are the input. What depends on guest/ and alpine/ (image
+keys, overlay digests) is fixed, so the golden changes only when the graph does. Write it anew with:
 UPDATE_GOLDEN=1 pytest tests/components
 """
 
@@ -21,7 +21,7 @@ from pulumi.runtime.stack import wait_for_rpcs
 from components import rack
 from config.settings import Settings, load_settings
 
-GOLDEN = Path(__file__).parent / "mini.graph.yaml"
+RACKS = ("mini", "rack")
 SEED = "00" * 32
 
 
@@ -38,8 +38,9 @@ class FixedOutputs(mocks.Mocks):
 class RecordingMonitor(mocks.MockMonitor):
     """Keeps what the mocks don't: urns (each once), dependencies, registered outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, rack: str) -> None:
         super().__init__(FixedOutputs())
+        self.rack = rack
         self.requests: dict[str, Any] = {}
         self.outputs: set[str] = set()
 
@@ -54,8 +55,10 @@ class RecordingMonitor(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
-@pytest.fixture(scope="module")
-def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingMonitor]:
+@pytest.fixture(scope="module", params=RACKS)
+def monitor(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RecordingMonitor]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rack, "image_key", lambda role: f"key-of-{role}")
         patch.setattr(rack, "common_key", lambda: "key-of-boot-files")
@@ -63,14 +66,16 @@ def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingMonit
         folder = tmp_path_factory.mktemp("stack")
         patch.setattr("config.settings.stack_folder", lambda _: folder)
         patch.setattr(Settings, "ssh_config", Path("ssh_config"))
-        settings = load_settings("mini", {"topology": "mini", "seed": SEED}.get)
-        recording = RecordingMonitor()
+        settings = load_settings(request.param, {"topology": request.param, "seed": SEED}.get)
+        recording = RecordingMonitor(request.param)
         asyncio.run(_run(recording, settings))
     yield recording
 
 
 async def _run(monitor: RecordingMonitor, settings: Settings) -> None:
-    configure(RuntimeSettings(monitor=monitor, project="rack-lab", stack="mini", dry_run=False))
+    configure(
+        RuntimeSettings(monitor=monitor, project="rack-lab", stack=settings.stack, dry_run=False)
+    )
     rack.Rack(settings)
     await wait_for_rpcs()
 
@@ -98,9 +103,10 @@ def graph(monitor: RecordingMonitor) -> dict[str, dict[str, Any]]:
 
 def test_graph_is_the_golden_one(monitor: RecordingMonitor) -> None:
     found = graph(monitor)
+    golden = Path(__file__).parent / f"{monitor.rack}.graph.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(yaml.safe_dump(found, sort_keys=False, width=100))
-    assert found == yaml.safe_load(GOLDEN.read_text())
+        golden.write_text(yaml.safe_dump(found, sort_keys=False, width=100))
+    assert found == yaml.safe_load(golden.read_text())
     assert len(found) > 80
 
 
@@ -112,7 +118,7 @@ def test_every_component_registers_its_outputs(monitor: RecordingMonitor) -> Non
 
 def test_every_resource_has_a_parent(monitor: RecordingMonitor) -> None:
     orphans = [r.name for r in monitor.requests.values() if not r.parent]
-    assert orphans == ["mini"], "all but the rack itself hang below it"
+    assert orphans == [monitor.rack], "all but the rack itself hang below it"
 
 
 def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None:

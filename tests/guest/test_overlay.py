@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_the_router_sends_to_the_firewall_and_the_firewall_back() -> None:
     back = network.interfaces(STACK, RACK, "firewall")
     assert "up ip route replace 10.77.3.0/24 via 10.77.2.1" in back
     assert "gateway 10.77.1.254" in back
+
+
+@pytest.mark.parametrize("name", ["router", "firewall"])
+def test_packet_filter_is_the_golden_one(name: str) -> None:
+    whole = load_topology(FOLDER / "rack.yaml", STACK)
+    text = settings.files(STACK, whole, name)["etc/nftables.nft"]
+    golden = GOLDEN / f"{name}.nft"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_a_mirror_has_a_leg_on_each_san() -> None:
+    whole = load_topology(FOLDER / "rack.yaml", STACK)
+    found = settings.files(STACK, whole, "lxc2")
+    assert "legs='10.77.3.42/mirror 10.77.3.43/mirror'\n" in found["etc/rack/volume.conf"]
+    assert "disks='/dev/mapper/leg0 /dev/mapper/leg1'\n" in found["etc/rack/array.conf"]
+    assert "etc/rack/array.conf" not in settings.files(STACK, whole, "lxc1")
 
 
 def test_dhcp_knows_every_machine_that_boots_from_the_network() -> None:
