@@ -10,7 +10,7 @@ PULUMI = $(TOOLS) && lab unlock && pulumi
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-rack bench env setup
+.PHONY: up preview refresh down clean check built test test-rack bench bench-graph env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -53,6 +53,9 @@ bench: setup ## raise the rack anew: its timeline, then what each idle machine c
 	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview
 	@$(MAKE) up
 	@.venv/bin/lab idle --seconds 60
+
+bench-graph: setup ## first previews of racks of 8 to 1000 servers, without machines
+	@.venv/bin/python tests/bench/bench_graph.py
 
 test-rack: built ## the small rack whole, both levels of guests
 	.venv/bin/pytest -m rack -s --durations=0

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from config import names
-from config.addressing import DYNAMIC_HOSTS
+from config.addressing import (
+    DYNAMIC_HOSTS,
+    LAB_MACHINE_HOST,
+    LAB_MACHINE_NETWORKS,
+    PROVIDER_HOST,
+)
 from config.bill import EXTENT, bill, extents, guests_need
 from config.errors import Problem
 from config.topology import (
@@ -74,45 +79,55 @@ def _networks(topology: Topology) -> Iterator[Problem]:
                 "give each network a range of its own",
             )  # fmt: skip
     for name, network in topology.networks.items():
-        if network.cidr.prefixlen != 24:  # noqa: PLR2004
+        if not 16 <= network.cidr.prefixlen <= 24:  # noqa: PLR2004
             yield Problem(
                 f"networks.{name}.cidr", str(network.cidr),
-                "a network is a /24: host numbers 1 to 254", "write it as a.b.c.0/24",
+                "a network is a /16 to /24: host numbers from 1 to 254 or more",
+                "write it as a.b.c.0/24",
             )  # fmt: skip
 
 
 def _numbers(topology: Topology) -> Iterator[Problem]:
-    taken: dict[tuple[str, int], str] = {}
+    taken = {(each, LAB_MACHINE_HOST): "the lab machine" for each in LAB_MACHINE_NETWORKS}
+    taken["isp", PROVIDER_HOST] = "the provider"
     for key, network, host in _hosts(topology):
         if network not in topology.networks:
             yield Problem(
-                f"{key}.networks", network, f"one of {', '.join(topology.networks)}",
+                f"{key.rpartition('.')[0]}.networks", network,
+                f"one of {', '.join(topology.networks)}",
                 "use a network of the topology, or add it under `networks`",
             )  # fmt: skip
+            continue
+        most = topology.networks[network].cidr.num_addresses - 2
+        if host > most:
+            yield Problem(
+                key,
+                host,
+                f"{network} has host numbers up to {most}",
+                "choose a lower one",
+            )
             continue
         first, last = DYNAMIC_HOSTS
         if first <= host <= last:
             yield Problem(
-                f"{key}.host", host,
+                key, host,
                 f"{first} to {last} are for unknown machines",
                 f"choose a number below {first}",
             )  # fmt: skip
         other = taken.setdefault((network, host), key)
         if other != key:
-            yield Problem(
-                f"{key}.host", host, f"already taken on {network} by {other}", "choose a free one"
-            )
+            yield Problem(key, host, f"already taken on {network} by {other}", "choose a free one")
 
 
 def _hosts(topology: Topology) -> Iterator[tuple[str, str, int]]:
     for name, machine in topology.machines.items():
         for network in machine.networks:
-            yield f"machines.{name}", network, machine.host
+            yield f"machines.{name}.host", network, machine.host
         if isinstance(machine, Server):
             yield f"machines.{name}.bmc", "ipmi", machine.bmc
         if isinstance(machine, LxcHost):
             for inner, container in machine.containers.items():
-                yield f"machines.{name}.containers.{inner}", "wan", container.host
+                yield f"machines.{name}.containers.{inner}.host", "wan", container.host
 
 
 def _places(topology: Topology) -> Iterator[Problem]:

@@ -53,7 +53,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Memory = Annotated[Size, AfterValidator(_memory)]
 PageName = Annotated[str, AfterValidator(_page_name)]
 Netem = Annotated[str, AfterValidator(_netem)]
-HostNumber = Annotated[int, Field(ge=1, le=253)]
+HostNumber = Annotated[int, Field(ge=1, le=65533)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 VolumeRef = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 Volumes = Annotated[

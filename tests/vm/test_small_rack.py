@@ -38,6 +38,30 @@ def boots(rack: Rack, *machines: str) -> dict[str, str]:
     return {name: rack.lab("ssh", name, "--", "cat", where).strip() for name in machines}
 
 
+class Writer:
+    """Writes random data to a file of a machine in the background, and knows its checksum."""
+
+    def __init__(self, rack: Rack, machine: str, file: str, mebibytes: int) -> None:
+        self._rack, self._machine, self._file = rack, machine, file
+        self._end = f"/run/written{file.replace('/', '-')}"
+        data = f"dd if=/dev/urandom bs=64k count={mebibytes * 16} 2>/dev/null"
+        write = (
+            f"{data} | tee {file} | sha256sum >{self._end}.sum && sync && echo done >{self._end}"
+        )
+        self._ask(f"rm -f {self._end}; ({write}) >{self._end}.log 2>&1 &")
+
+    def assert_written(self) -> None:
+        """It ended without an error, and the file holds what was written, read from the disk."""
+        self._ask(f"for n in $(seq 600); do [ -e {self._end} ] && exit; sleep 1; done; exit 1")
+        assert self._ask(f"cat {self._end}.log") == ""
+        self._ask("echo 3 >/proc/sys/vm/drop_caches")
+        wanted = self._ask(f"cat {self._end}.sum").split()[0]
+        assert self._ask(f"sha256sum {self._file}").split()[0] == wanted
+
+    def _ask(self, script: str) -> str:
+        return self._rack.lab("ssh", self._machine, "--", script)
+
+
 def test_preview_contacts_nothing_and_lists_everything(rack: Rack) -> None:
     shown = rack.pulumi("preview")
     machines = load_topology(rack.topology, "ci").machines
@@ -212,39 +236,25 @@ def test_other_networks_and_memory_replace_the_node_and_its_guests_come_back(rac
 
 
 def test_it_runs_without_the_laptop(rack: Rack) -> None:
+    """Guests too, that start anew."""
     rack.lab("power", "laptop", "off")
+    assert_serves(rack, CHANGED)
+    rack.lab("power", "lxc1", "reset")
+    rack.lab("wait", "lxc1")
     assert_serves(rack, CHANGED)
     rack.lab("power", "laptop", "on")
     rack.lab("wait", "laptop")
 
 
 def test_a_node_that_is_reset_brings_its_guest_back_with_its_data(rack: Rack) -> None:
+    """What is written on NBD and NFS meanwhile waits and goes on."""
+    writers = [Writer(rack, "lxc1", f"/srv/{place}/written", 16) for place in ("volume", "share")]
     rack.lab("power", "storage1", "reset")
     for machine in ("storage1", "san1"):
         rack.lab("wait", machine)
     assert_serves(rack, CHANGED)
-
-
-def checksum(rack: Rack, machine: str, file: str) -> str:
-    return rack.lab("ssh", machine, "--", "sha256sum", file).split()[0]
-
-
-def write_in_background(rack: Rack, machine: str, file: str, mebibytes: int) -> None:
-    """Starts writing; `written` waits for its end."""
-    rack.lab(
-        "ssh", machine, "--",
-        f"rm -f /run/written; (dd if=/dev/urandom bs=64k count={mebibytes * 16} | tee {file} | "
-        "sha256sum >/run/sum; sync; echo $? >/run/written) >/dev/null 2>&1 &",
-    )  # fmt: skip
-
-
-def assert_written(rack: Rack, machine: str, file: str) -> None:
-    """It ended without an error, and the file holds what was written, read from the disk."""
-    rack.lab("ssh", machine, "--", "until [ -s /run/written ]; do sleep 1; done")
-    assert rack.lab("ssh", machine, "--", "cat", "/run/written").strip() == "0"
-    rack.lab("ssh", machine, "--", "echo 3 >/proc/sys/vm/drop_caches")
-    wanted = rack.lab("ssh", machine, "--", "cat", "/run/sum").split()[0]
-    assert checksum(rack, machine, file) == wanted
+    for writer in writers:
+        writer.assert_written()
 
 
 def assert_array(rack: Rack, machine: str, members: str) -> None:
@@ -258,13 +268,13 @@ def assert_array(rack: Rack, machine: str, members: str) -> None:
 def test_a_disk_is_pulled_and_put_in_again_under_a_writer(
     rack: Rack, machine: str, disk: str
 ) -> None:
-    write_in_background(rack, "lxc1", "/srv/volume/written", 24)
+    writer = Writer(rack, "lxc1", "/srv/volume/written", 24)
     rack.lab("fault", "disk", machine, disk)
     assert_array(rack, machine, "U_")
-    assert_written(rack, "lxc1", "/srv/volume/written")
+    writer.assert_written()
     rack.lab("fault", "disk", machine, disk, "--repair")
     assert_array(rack, machine, "UU")
-    assert_written(rack, "lxc1", "/srv/volume/written")
+    writer.assert_written()
     assert_serves(rack, CHANGED)
 
 
