@@ -1,5 +1,7 @@
 # The commands of README's first screen. STACK=… chooses the stack, YES=1 answers questions.
 STACK ?= lab
+# A part of `make test-rack`, by a word of the tests' names: reach, disk-loss, mirror, cycle, ...
+PART ?=
 export STACK
 
 # Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
@@ -57,8 +59,9 @@ bench: setup ## raise the rack anew: its timeline, then what each idle machine c
 bench-graph: setup ## first previews of racks of 8 to 1000 servers, without machines
 	@.venv/bin/python tests/bench/bench_graph.py
 
-test-rack: built ## the small rack whole, both levels of guests
-	.venv/bin/pytest -m rack -s --durations=0
+test-rack: built ## the whole rack; PART=cold-start or the like: what has that in its name alone
+	.venv/bin/pytest -m rack --rack=rack -k "$(subst -,_,$(PART))" -s --durations=0
+	.venv/bin/lab machine down
 
 env: setup
 	@.venv/bin/python -m plugins.build

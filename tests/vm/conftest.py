@@ -1,11 +1,26 @@
-"""The stacks that the tests here share, on the virtual lab machine."""
+"""The stacks that the tests here share, on the virtual lab machine.
+
+`--rack NAME` chooses the topology of the rack under test: mini, or rack, the whole one.
+"""
 
 from collections.abc import Iterator
 
 import pytest
-from small_rack import Rack, stack
+from racks import Rack, stack
 
 from labmachine import machine
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rack", default="mini", help="the topology under test, of config/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only a larger rack has is no test of the small one."""
+    if config.getoption("--rack") == "mini":
+        whole = [item for item in items if item.get_closest_marker("whole")]
+        config.hook.pytest_deselected(items=whole)
+        items[:] = [item for item in items if item not in whole]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,11 +29,21 @@ def lab_machine() -> None:
     machine.up()
 
 
-@pytest.fixture(scope="module")
-def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
-    """Stack `ci`, the small rack, not yet up."""
-    with stack("ci", tmp_path_factory.mktemp("ci"), {}) as made:
+@pytest.fixture(scope="session")
+def rack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rack]:
+    """Stack `ci`, not yet up."""
+    topology = request.config.getoption("--rack")
+    with stack("ci", tmp_path_factory.mktemp("ci"), {}, topology) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def raised(rack: Rack) -> Rack:
+    """The same, up: so that each test can run alone."""
+    rack.pulumi("up", "--yes", "--skip-preview")
+    return rack
 
 
 @pytest.fixture(scope="module")

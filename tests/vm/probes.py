@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from small_rack import Rack
+from racks import Rack
 
 from config import access, addressing, names
 from config.settings import Settings, load_settings, stack_options

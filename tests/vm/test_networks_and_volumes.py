@@ -5,7 +5,7 @@ The tests tell one story and run in the order they stand in.
 
 import pytest
 from leftovers import LEFTOVERS
-from small_rack import Rack
+from racks import Rack
 
 from labmachine import machine
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from config.load import FOLDER
+from config.load import FOLDER, read_topology
 from plugins.build import environment, tools
 
 PROJECT = FOLDER.parent
@@ -108,13 +108,15 @@ def rewritten(file: Path, content: str) -> Iterator[None]:
 
 
 @contextmanager
-def stack(name: str, folder: Path, changes: Mapping[str, object]) -> Iterator[Rack]:
-    """A stack over config/mini.yaml with changed keys; destroyed and removed, whatever happens.
+def stack(
+    name: str, folder: Path, changes: Mapping[str, object], base: str = "mini"
+) -> Iterator[Rack]:
+    """A stack over a shipped topology with changed keys; destroyed and removed, whatever happens.
 
     `changes` are by path, e.g. "networks/lan/cidr".
     """
     topology = folder / f"{name}.yaml"
-    topology.write_text((FOLDER / "mini.yaml").read_text())
+    topology.write_text(yaml.safe_dump(read_topology(FOLDER / f"{base}.yaml"), sort_keys=False))
     settings = PROJECT / f"Pulumi.{name}.yaml"
     options = {"lab:topology": str(topology.with_suffix(""))}
     settings.write_text(yaml.safe_dump({"config": options}))
