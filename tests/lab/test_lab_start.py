@@ -1,0 +1,52 @@
+"""The cold start's order, with everything it calls noted instead of done."""
+
+import pytest
+
+import equipment
+from config.access import LabMachine
+from config.load import FOLDER, load_topology
+from config.settings import Settings
+from config.topology import Guest, Node
+from lab import start
+
+RACK = load_topology(FOLDER / "rack.yaml", "lab")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    noted: list[str] = []
+    monkeypatch.setattr("lab.start.machine.up", lambda: noted.append("lab machine"))
+    monkeypatch.setattr("lab.start.bmcs.publish", lambda _: noted.append("BMC settings"))
+    monkeypatch.setattr(start, "equip", lambda _, piece: noted.append(f"made {piece.name}"))
+    monkeypatch.setattr(start, "on_lab_machine", lambda *_: noted.append("switching"))
+    monkeypatch.setattr(start, "power", lambda _, name, action: noted.append(f"{action} {name}"))
+    monkeypatch.setattr(start, "wait_ready", lambda _, name: noted.append(f"ready {name}"))
+    return noted
+
+
+@pytest.mark.parametrize("at_once", [1, 2, None])
+def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
+    calls: list[str], at_once: int | None
+) -> None:
+    start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, at_once, 10 << 30))
+    pieces = [f"made {piece.name}" for piece in equipment.everything("lab", RACK)]
+    assert calls[: len(pieces) + 2] == ["lab machine", "BMC settings", *pieces]
+    assert calls[len(pieces) + 2 : len(pieces) + 5] == ["switching", "on laptop", "ready laptop"]
+    booting = set()
+    for call in calls[len(pieces) + 5 :]:
+        what, name = call.split()
+        if what == "on":
+            booting.add(name)
+            assert len(booting) <= (at_once or len(RACK.machines))
+        else:
+            booting.discard(name)
+    assert {call for call in calls if call.startswith("on ")} == {
+        f"on {name}" for name in RACK.of(Node)
+    }
+    assert {f"ready {name}" for name in RACK.machines} <= set(calls)
+    assert calls[-len(RACK.of(Guest)) :] == [f"ready {name}" for name in RACK.of(Guest)]
+
+
+def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:
+    start.start(Settings("lab", RACK, LabMachine("h"), "host", "00" * 32))
+    assert "lab machine" not in calls
