@@ -24,8 +24,8 @@ def equipment_command(
     """A piece of equipment on the lab machine, made and removed by its script."""
     return local.Command(
         equipment.name,
-        create=_words(["sh", "-s", "--", "apply", *equipment.apply]),
-        delete=_words(["sh", "-s", "--", "remove", *equipment.remove]),
+        create=_words(equipment.applying),
+        delete=_words(equipment.removing),
         stdin=equipment.text,
         interpreter=_shell(settings, access.LAB_MACHINE, "start it: lab machine up"),
         opts=opts,

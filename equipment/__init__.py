@@ -25,6 +25,16 @@ class Equipment:
     remove: tuple[str, ...]
 
     @property
+    def applying(self) -> list[str]:
+        """The command that makes it, or brings it back; the script is its standard input."""
+        return ["sh", "-s", "--", "apply", *self.apply]
+
+    @property
+    def removing(self) -> list[str]:
+        """The command that removes it; the script is its standard input."""
+        return ["sh", "-s", "--", "remove", *self.remove]
+
+    @property
     def text(self) -> str:
         """The script; it goes in by standard input: nothing is installed on a lab machine."""
         return (FOLDER / f"{self.script}.sh").read_text()

@@ -62,8 +62,7 @@ def on_lab_machine(
 
 def equip(settings: Settings, piece: Equipment) -> None:
     """Make a piece of the lab machine's equipment, or bring it back, as Pulumi does."""
-    words = ["sh", "-s", "--", "apply", *piece.apply]
-    ask(settings, access.LAB_MACHINE, words, stdin=piece.text.encode())
+    ask(settings, access.LAB_MACHINE, piece.applying, stdin=piece.text.encode())
 
 
 def nodes_off(settings: Settings) -> list[str]:

@@ -71,8 +71,8 @@ def probe(settings: Settings, network: str, host: int = HOST) -> Iterator[Probe]
                     made.run(f"ip route replace {each.cidr} via {router}")
         yield made
     finally:
-        words = ["sh", "-s", "--", "remove", *made.station.remove]
-        ask(settings, access.LAB_MACHINE, words, stdin=made.station.text.encode())
+        removing = made.station.removing
+        ask(settings, access.LAB_MACHINE, removing, stdin=made.station.text.encode())
 
 
 def settings_of(rack: Rack) -> Settings:
