@@ -17,8 +17,7 @@ from components.domain_xml import domain_xslt
 from config import names
 from config.addressing import Nic
 from config.settings import Settings
-
-MIB = 1 << 20
+from config.units import MIB
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ from config.topology import Topology
 FOLDER = Path(__file__).resolve().parent
 
 
+def shipped() -> list[str]:
+    """The topologies in config/ by name, sorted."""
+    return sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
+
+
 class _UniqueKeys(yaml.SafeLoader):
     """PyYAML keeps the last of two equal keys; two machines with one name must be an error."""
 
@@ -43,7 +48,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as error:
-        there = ", ".join(sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"}))
+        there = ", ".join(shipped())
         rule, remedy = "a topology is a file in config/", f"choose one of: {there}"
         raise ConfigError(path.name, [Problem("file", path.name, rule, remedy)]) from error
     except yaml.YAMLError as error:

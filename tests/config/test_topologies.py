@@ -9,9 +9,9 @@ from config.bill import bill
 from config.checks import Hardware
 from config.errors import ConfigError
 from config.labmachine import load_labmachine
-from config.load import FOLDER, load_topology, read_topology
+from config.load import FOLDER, load_topology, read_topology, shipped
 
-SHIPPED = sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
+SHIPPED = shipped()
 
 
 def test_there_are_topologies() -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 import equipment
-from config.load import FOLDER, load_topology
+from config.load import FOLDER, load_topology, shipped
 
-RACKS = sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
+RACKS = shipped()
 LONG = "an-experiment-with-a-long-name"
 IFNAMSIZ = 15  # linux/if.h, without the NUL
 UPLINK_SUFFIX = 2  # uplink.sh's ports

@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 import pytest
 
 from config.access import LabMachine
-from config.load import FOLDER, load_topology
+from config.load import FOLDER, load_topology, shipped
 from config.settings import Settings
 from lab import drawing, report
 
-RACKS = sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
+RACKS = shipped()
 GOLDEN = Path(__file__).parent / "golden" / "mini.mmd"
 
 
