@@ -154,10 +154,8 @@ class Rack(pulumi.ComponentResource):
         for name, node in sorted(nodes.items(), key=lambda item: item[1].networks[0] != "lan"):
             if isinstance(node, topology.BootServer):
                 continue
-            count = len(node.disks) if isinstance(node, topology.StorageNode) else 0
-            volumes = [
-                names.node_volume(name, names.disk_letter(index, level=1)) for index in range(count)
-            ]
+            disks = node.disks if isinstance(node, topology.StorageNode) else ()
+            volumes = [names.node_volume(name, disk) for disk in names.node_disks(disks)]
             needs: list[pulumi.Resource] = [
                 self._logs,
                 *self._turn(),

@@ -7,6 +7,7 @@ fit to `checks`, and showing the bill to `lab`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config import names
 from config.topology import BootServer, Guest, Node, StorageNode, Topology
 from config.units import MIB
 
@@ -54,15 +55,25 @@ def bill(topology: Topology) -> Bill:
             entries[name] = Entry(1, "the lab machine", machine.memory, NODE_OVERHEAD)
     nodes = topology.of(Node)
     first = [entry.memory + entry.overhead for entry in entries.values() if entry.level == 1]
-    sticks = [laptop.stick for laptop in topology.of(BootServer).values()]
-    disks = [size for node in topology.of(StorageNode).values() for size in node.disks]
     return Bill(
         entries=entries,
         memory=LAB_BASE + len(nodes) * BMC + sum(first),
-        disk=sum(extents(size) for size in [*sticks, *disks]),
+        disk=sum(extents(size) for size in volume_sizes(topology).values()),
         cores=sum(node.cpus for node in nodes.values()),
         idle=IDLE_LAB + IDLE_NODE * len(nodes) + IDLE_GUEST * (len(entries) - len(nodes)),
     )
+
+
+def volume_sizes(topology: Topology) -> dict[str, int]:
+    """Bytes of the lab machine's logical volumes by name: storage nodes' disks, then sticks."""
+    sizes = {
+        names.node_volume(name, disk): size
+        for name, node in topology.of(StorageNode).items()
+        for disk, size in names.node_disks(node.disks).items()
+    }
+    for name, laptop in topology.of(BootServer).items():
+        sizes[names.node_volume(name, "stick")] = laptop.stick
+    return sizes
 
 
 def guests_need(topology: Topology, node: str) -> int:

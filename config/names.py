@@ -5,6 +5,7 @@ Leaves addresses to `addressing`.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 STACK_LETTERS = 6  # what is left of IFNAMSIZ for a stack beside "-internet" and "-provider"
 IFNAMSIZ = 15  # the kernel's limit for an interface's name, linux/if.h (16 with the NUL)
@@ -55,6 +56,11 @@ def node_volume(machine: str, disk: str) -> str:
 def disk_letter(index: int, *, level: int) -> str:
     """The kernel's name of a machine's disk: sda first at level 1, vda first at level 2 (seed)."""
     return ("sd" if level == 1 else "vd") + chr(ord("a") + index)
+
+
+def node_disks(sizes: Sequence[int]) -> dict[str, int]:
+    """A storage node's disks: sizes in bytes by name, sda first."""
+    return {disk_letter(index, level=1): size for index, size in enumerate(sizes)}
 
 
 def owner_tag(stack: str) -> str:

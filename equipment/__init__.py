@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import addressing, names
-from config.topology import BootServer, Firewall, Server, StorageNode, Topology
+from config.bill import volume_sizes
+from config.topology import Firewall, Server, Topology
 
 FOLDER = Path(__file__).parent
 
@@ -70,19 +71,12 @@ def array(stack: str, topology: Topology) -> Equipment:
 
 def volumes(stack: str, topology: Topology) -> dict[str, Equipment]:
     """By its name, each logical volume: a storage node's disks, a boot server's stick."""
-    sizes = {
-        names.node_volume(name, names.disk_letter(index, level=1)): size
-        for name, node in topology.of(StorageNode).items()
-        for index, size in enumerate(node.disks)
-    }
-    for name, laptop in topology.of(BootServer).items():
-        sizes[names.node_volume(name, "stick")] = laptop.stick
     group, tag = names.volume_group(stack), names.owner_tag(stack)
     return {
         name: Equipment(
             f"{name}-volume", "volume", (group, name, tag, str(size)), (group, name, tag)
         )
-        for name, size in sizes.items()
+        for name, size in volume_sizes(topology).items()
     }
 
 

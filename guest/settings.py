@@ -152,7 +152,7 @@ def _firewall(place: Place, machine: Firewall) -> Files:
 
 
 def _storage(place: Place, machine: StorageNode) -> Files:
-    disks = [f"/dev/{names.disk_letter(index, level=1)}" for index in range(len(machine.disks))]
+    disks = [f"/dev/{disk}" for disk in names.node_disks(machine.disks)]
     return _array(place, machine.array, disks, DISKS_SHOW_S)
 
 

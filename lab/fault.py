@@ -29,8 +29,8 @@ def disk(settings: Settings, name: str, device: str, *, repair: bool) -> None:
         _physical_disk(settings, device, repair=repair)
         return
     machine = settings.machine(name)
-    count = len(machine.disks) if isinstance(machine, StorageNode) else 0
-    _check(name, device, [names.disk_letter(index, level=1) for index in range(count)])
+    disks = machine.disks if isinstance(machine, StorageNode) else ()
+    _check(name, device, list(names.node_disks(disks)))
     domain = names.domain(settings.stack, name)
     source = f"/dev/{names.volume_group(settings.stack)}/{names.node_volume(name, device)}"
     script = PUT if repair else PULL

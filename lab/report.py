@@ -6,8 +6,9 @@ Owns the rows. Leaves the numbers to `config/`, showing them to `main`. Contacts
 from collections.abc import Iterator
 
 from config import addressing, names
+from config.bill import volume_sizes
 from config.settings import Settings
-from config.topology import BootServer, LxcHost, NfsServer, San, Server, StorageNode
+from config.topology import LxcHost, NfsServer, San, Server, StorageNode
 from config.units import format_size
 
 
@@ -29,12 +30,8 @@ def volumes(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Every logical volume: where, its name, its size; first the lab machine's, then the SANs'."""
     stack, topology = settings.stack, settings.topology
     group = names.volume_group(stack)
-    for name, laptop in topology.of(BootServer).items():
-        yield f"labmachine {group}", names.node_volume(name, "stick"), format_size(laptop.stick)
-    for name, node in topology.of(StorageNode).items():
-        for index, size in enumerate(node.disks):
-            volume = names.node_volume(name, names.disk_letter(index, level=1))
-            yield f"labmachine {group}", volume, format_size(size)
+    for volume, size in volume_sizes(topology).items():
+        yield f"labmachine {group}", volume, format_size(size)
     for name, san in topology.of(San).items():
         for volume, size in san.volumes.items():
             yield name, volume, format_size(size)
@@ -60,8 +57,8 @@ def ways(settings: Settings) -> Iterator[str]:
             san, _, volume = reference.partition("/")
             guest = topology.of(San)[san]
             node = topology.of(StorageNode)[guest.node]
-            letters = [names.disk_letter(index, level=1) for index in range(len(node.disks))]
+            disks = "+".join(names.node_disks(node.disks))
             yield (
-                f"{physical}{guest.node} {'+'.join(letters)} → raid{node.array} → {san} vda → "
+                f"{physical}{guest.node} {disks} → raid{node.array} → {san} vda → "
                 f"{volume} → NBD{mirror} → ext4 on {end}"
             )
