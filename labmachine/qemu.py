@@ -17,9 +17,11 @@ ADDRESS = "10.0.2.15"  # the machine's own, in qemu's user network; lab-uplink.s
 
 # TCG emulates AMD's SVM, so the racks' nodes are KVM guests either way; five-level page
 # tables break nesting in qemu 7.2. tb-size is MiB of translated code: nested guests need it.
+# TCG repeats a string instruction byte by byte; without erms and fsrm the kernel clears and copies
+# pages by plain moves (arch/x86/lib/clear_page_64.S).
 ACCELERATION: dict[Accelerator, list[str]] = {
     "kvm": ["-accel", "kvm", "-cpu", "host"],
-    "tcg": ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,la57=off"],
+    "tcg": ["-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max,la57=off,erms=off,fsrm=off"],
 }
 
 # q35 as it comes: with hpet=off and a balloon that reports free pages, a lab machine halted
