@@ -3,11 +3,14 @@
 Owns the deadlines. Leaves the work to `rack-converge` in the machine.
 """
 
-from artefacts import CommandFailed
 from config.settings import Settings
-from lab.remote import ask, wait_for_ssh
+from lab.remote import ask, patiently, wait_for_ssh
 
 BOOT_DEADLINE_S = 900  # a machine of a whole rack that boots at once, under emulation
+HEAL_S = 300  # for what failed at the boot and works now that all are there
+ANSWER_S = 240  # more than a command here waits in the machine; an ssh that hangs is left then
+BOOTED = "timeout 60 sh -c 'while grep -q ^booting /run/rack/phase; do sleep 1; done'"
+READY = "grep -q ^ready /run/rack/phase || rack-check || { cat /run/rack/phase >&2; exit 1; }"
 
 
 def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
@@ -21,16 +24,11 @@ def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
 
 
 def wait_ready(settings: Settings, name: str) -> None:
-    """Wait until the machine says it is ready.
+    """Wait until the machine says it is ready; what failed at its boot is checked again.
 
     Raises:
         CommandFailed: when it isn't in time, with the phase it last told.
     """
     wait_for_ssh(settings, name, BOOT_DEADLINE_S)
-    script = "until grep -q -e ^ready -e ^failed /run/rack/phase; do sleep 1; done"
-    ask(settings, name, ["timeout", str(BOOT_DEADLINE_S), "sh", "-c", script])
-    phase = ask(settings, name, ["cat", "/run/rack/phase"]).strip()
-    if not phase.startswith("ready"):
-        raise CommandFailed(
-            f"{name}: {phase}\nto look: lab --stack {settings.stack} ssh {name} -- rc-status"
-        )
+    for seconds, script in ((BOOT_DEADLINE_S, BOOTED), (HEAL_S, READY)):
+        patiently(seconds)(ask, settings, name, ["sh", "-c", script], timeout_s=ANSWER_S)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from artefacts import CommandFailed, step
+from artefacts import step
 from config import addressing
 from config.settings import Settings
 from config.topology import Router, Server
 from lab.converge import wait_ready
 from lab.power import Action, power
-from lab.remote import ask
+from lab.remote import ask, patiently
 
 OFF_S = (1, 60)  # how long a server stays off
 ANSWER_S = 300  # until a container answers once all machines are ready
@@ -65,16 +65,5 @@ def healed(settings: Settings) -> None:
         url = f"http://{addressing.container(settings.topology, container.host).ip}/"
         pages = [*container.volume_pages, *container.share_pages]
         for page in pages:
-            _await(settings, router, f"{url}{page}")
-
-
-def _await(settings: Settings, router: str, url: str) -> None:
-    deadline = time.monotonic() + ANSWER_S
-    while True:
-        try:
-            ask(settings, router, ["wget", "-q", "-T", "10", "-O", "/dev/null", url])
-            return
-        except CommandFailed:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(2)
+            get = ["wget", "-q", "-T", "10", "-O", "/dev/null", f"{url}{page}"]
+            patiently(ANSWER_S)(ask, settings, router, get)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from artefacts import CommandFailed, run
 from config import access, addressing, names
 from config.errors import ConfigError, Problem
@@ -17,6 +19,7 @@ from config.topology import Node
 from equipment import Equipment
 
 CONSOLE_LINES = 8
+PAUSE_S = 2  # until what failed is tried again
 VIRSH = "virsh -c qemu:///system"
 
 
@@ -45,6 +48,16 @@ def ask(
         output=output,
         timeout_s=timeout_s,
         hint=f"to look: lab --stack {settings.stack} logs {machine}",
+    )
+
+
+def patiently(seconds: float) -> Retrying:
+    """Calls what it is given again while that fails; then the last `CommandFailed` is raised."""
+    return Retrying(
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(PAUSE_S),
+        retry=retry_if_exception_type(CommandFailed),
+        reraise=True,
     )
 
 

@@ -23,6 +23,7 @@ from plugins.build import environment, tools
 
 PROJECT = FOLDER.parent
 HANG_S = 2400
+TOLD = 2000  # characters: the end of what a failed command printed
 OPERATIONS = dict.fromkeys(("create-replacement", "delete-replaced"), "replace")
 
 
@@ -92,7 +93,8 @@ class Rack:
         if not apart:
             print(done.stdout)
         if check:
-            assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}"
+            told = f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-TOLD:]}"
+            assert done.returncode == 0, told
         return done.stdout
 
 

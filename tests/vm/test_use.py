@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from checks import Writer, assert_array, assert_serves, boots, topology_of
 from leftovers import LEFTOVERS
-from probes import probe, settings_of
+from probes import Probe, probe, settings_of
 from racks import PROJECT, Rack, rewritten
 
 from config.settings import BMC_USER
@@ -60,6 +60,33 @@ def test_reach_from_isp_gets_in_to_what_is_published_alone(rack: Rack) -> None:
             assert outside.run(get.format(address, "nbd.txt")).strip() == "refused"
     world = rack.lab("ssh", "web1", "--", "wget", "-qO-", "http://10.77.1.254/")
     assert "Directory listing" in world
+
+
+def lease(host: Probe, mac: str) -> str:
+    """The address the boot server gives a NIC on lan."""
+    ask = f"udhcpc -f -n -q -t 5 -s /bin/true -i {host.name} 2>&1"
+    return (
+        host.run(f"ip link set {host.name} address {mac}; {ask}").split("lease of ")[1].split()[0]
+    )
+
+
+def test_dhcp_lease_outlives_its_server_and_is_never_of_an_address_that_answers(rack: Rack) -> None:
+    settings = settings_of(rack)
+    mac, other = "52:54:00:00:00:01", "52:54:00:00:00:02"
+    with probe(settings, "lan", 240) as client:
+        first = lease(client, mac)
+        assert lease(client, other) != first
+        # dnsmasq(8) tells the kernel, too, who has an address it gave: the ping would go there.
+        forget = f"sed -i /{mac}/d /media/stick/dnsmasq.leases; ip neigh flush dev eth0"
+        rack.lab("ssh", "laptop", "--", f"rc-service dhcp stop; {forget}; rc-service dhcp start")
+        with probe(settings, "lan", int(first.split(".")[-1])):
+            second = lease(client, mac)
+        assert second != first
+        rack.lab("power", "laptop", "cycle")
+        rack.lab("wait", "laptop")
+        assert lease(client, mac) == second
+    leases = rack.lab("ssh", "laptop", "--", "cat", "/media/stick/dnsmasq.leases").splitlines()
+    assert [line.split()[0] for line in leases if mac in line] == ["0"], "0: it never ends"
 
 
 def test_power_is_a_bmc_s_business_from_the_router_too(rack: Rack) -> None:
@@ -169,13 +196,14 @@ def test_san_reset_under_a_writer_brings_it_back_with_its_data(rack: Rack) -> No
         writer.assert_written()
 
 
-def test_disk_loss_of_the_lab_machine_is_borne_and_mended_under_a_writer(rack: Rack) -> None:
+@pytest.mark.parametrize(("machine", "disk"), [("storage1", "sdb"), ("labmachine", "disk2")])
+def test_disk_loss_is_borne_and_mended_under_a_writer(rack: Rack, machine: str, disk: str) -> None:
     writer = Writer(rack, "lxc1", "/srv/volume/written", 24)
-    rack.lab("fault", "disk", "labmachine", "disk2")
-    assert_array(rack, "labmachine", whole=False)
+    rack.lab("fault", "disk", machine, disk)
+    assert_array(rack, machine, whole=False)
     writer.assert_written()
-    rack.lab("fault", "disk", "labmachine", "disk2", "--repair")
-    assert_array(rack, "labmachine", whole=True)
+    rack.lab("fault", "disk", machine, disk, "--repair")
+    assert_array(rack, machine, whole=True)
     writer.assert_written()
     assert_serves(rack)
 

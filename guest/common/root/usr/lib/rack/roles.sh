@@ -4,6 +4,10 @@
 # Full programs in /sbin before busybox's small ones in /usr/sbin (nbd-client).
 PATH=/sbin:/bin:$PATH
 
+# Seconds a check may wait for what it looks at: libvirtd answers no one while it starts its guests,
+# a minute for two where all is emulated.
+check_seconds=180
+
 # fail REASON...: ends the script with the reason, after its name.
 fail() {
     echo "${0##*/}: $*" >&2
