@@ -92,6 +92,7 @@ def _boot_server(place: Place, _machine: BootServer) -> Files:
         "etc/dnsmasq.conf": render(
             "dnsmasq.conf", address=address, tree=TREE, hosts=known, pools=_pools(place.topology)
         ),
+        "etc/radvd.conf": render("radvd.conf", device=place.device("lan")),
     }
 
 
@@ -129,12 +130,13 @@ def _router(place: Place, machine: Router) -> Files:
                 for rule in reach.on_router(place.topology)
             ],
             inside=[each.cidr for name, each in place.topology.networks.items() if name != "isp"],
-        )
+        ),
     }
     own = addressing.gateway(place.topology, "internet")
     for server in place.topology.of(BootServer):
         if own is not None:
             found["etc/rack/dhcp-relay.conf"] = _conf(local=own, server=place.address(server))
+            found["etc/radvd.conf"] = render("radvd.conf", device=devices["internet"])
     return found
 
 
