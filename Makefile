@@ -1,6 +1,6 @@
 # The commands of README's first screen. STACK=… chooses the stack, YES=1 answers questions.
 STACK ?= lab
-# A part of `make test-rack`, by a word of the tests' names: reach, disk-loss, mirror, cycle, ...
+# A part of `make test-rack`, by a word of the tests' names (reach, disk-loss, mirror, cycle), or of `make bench-rack`.
 PART ?=
 export STACK
 
@@ -12,7 +12,7 @@ PULUMI = $(TOOLS) && lab unlock && pulumi
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-rack bench bench-graph env setup
+.PHONY: up preview refresh down clean check built test test-rack bench bench-graph bench-rack env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -58,6 +58,9 @@ bench: setup ## raise the rack anew: its timeline, then what each idle machine c
 
 bench-graph: setup ## first previews of racks of 8 to 1000 servers, without machines
 	@.venv/bin/python tests/bench/bench_graph.py
+
+bench-rack: setup ## what a raised rack costs and bears; PART=memory, throughput, pauses or boots
+	@.venv/bin/python tests/bench/bench_rack.py $(PART)
 
 test-rack: built ## the whole rack; PART=cold-start or the like: what has that in its name alone
 	.venv/bin/pytest -m rack --rack=rack -k "$(subst -,_,$(PART))" -s --durations=0
