@@ -198,7 +198,7 @@ def test_san_reset_under_a_writer_brings_it_back_with_its_data(rack: Rack) -> No
 
 @pytest.mark.parametrize(("machine", "disk"), [("storage1", "sdb"), ("labmachine", "disk2")])
 def test_disk_loss_is_borne_and_mended_under_a_writer(rack: Rack, machine: str, disk: str) -> None:
-    writer = Writer(rack, "lxc1", "/srv/volume/written", 24)
+    writer = Writer(rack, "lxc1", "/srv/volume/written", 12)
     rack.lab("fault", "disk", machine, disk)
     assert_array(rack, machine, whole=False)
     writer.assert_written()
