@@ -71,8 +71,10 @@ is_number() {
     esac
 }
 
-# signature_of DEVICE: what a disk's first sectors say it holds; nothing for a blank one.
+# signature_of DEVICE: what a disk's first sectors say it holds; nothing for a blank one. One that
+# can't be read isn't blank: it fails.
 signature_of() {
+    head -c 4096 "$1" >/dev/null || fail "$1 can't be read; nothing was changed"
     signature=$(blkid "$1" 2>/dev/null | sed 's/^[^:]*: *//') || true
     if [ -z "$signature" ] && head -c 2048 "$1" | grep -q LABELONE; then
         signature="an LVM2 physical volume"
