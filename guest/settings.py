@@ -130,7 +130,7 @@ def _router(place: Place, machine: Router) -> Files:
                 for rule in reach.on_router(place.topology)
             ],
             inside=[each.cidr for name, each in place.topology.networks.items() if name != "isp"],
-        ),
+        )
     }
     own = addressing.gateway(place.topology, "internet")
     for server in place.topology.of(BootServer):

@@ -7,7 +7,7 @@ It cuts the power of storage nodes and, at last, of all servers. Prints one tabl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,7 +15,7 @@ from statistics import median
 
 from config import names
 from config.settings import Settings, load_settings, stack_options
-from config.topology import LxcHost, NfsServer, San, Server, StorageNode
+from config.topology import LxcHost, NfsServer, San, Server, StorageNode, Topology
 from lab.converge import wait_ready
 from lab.power import Action, power
 from lab.remote import ask, on_lab_machine
@@ -58,7 +58,7 @@ def memory(settings: Settings) -> None:
 def throughput(settings: Settings) -> None:
     """MiB/s, median: the raw array of the node with lxc's SAN, NBD and NFS in lxc; their shares."""
     name, host = next(iter(settings.topology.of(LxcHost).items()))
-    node = settings.topology.of(San)[host.volume[0].split("/")[0]].node
+    node = _storage_nodes(settings.topology, host.volume)[0]
     at = (min(settings.topology.of(StorageNode)[node].disks) >> 20) - 2 * MIB
     commands = {
         "raw write": (node, RAW.format(at=at, mib=MIB)),
@@ -86,10 +86,10 @@ def pauses(settings: Settings) -> None:
     """Seconds a writer waits while the storage node under it is reset, or one of two is off."""
     topology = settings.topology
     for name, host in topology.of(LxcHost).items():
-        nodes = [topology.of(San)[leg.split("/")[0]].node for leg in host.volume]
+        nodes = _storage_nodes(topology, host.volume)
         folders = ["/srv/volume"]
         share = topology.of(NfsServer)[host.share]
-        if topology.of(San)[share.volume[0].split("/")[0]].node == nodes[0]:
+        if _storage_nodes(topology, share.volume)[0] == nodes[0]:
             folders.append("/srv/share")
         mirrored = len(nodes) > 1
         with _beats(settings, name, folders) as gaps:
@@ -103,6 +103,11 @@ def pauses(settings: Settings) -> None:
         power(settings, nodes[0], Action.ON)
         for machine in (nodes[0], *topology.guests_on(nodes[0])):
             wait_ready(settings, machine)
+
+
+def _storage_nodes(topology: Topology, volumes: Sequence[str]) -> list[str]:
+    """The node below each leg of a volume."""
+    return [topology.of(San)[leg.split("/")[0]].node for leg in volumes]
 
 
 @contextmanager
@@ -127,7 +132,7 @@ def boots(settings: Settings) -> None:
     began: dict[str, float] = {}
 
     def switch(name: str) -> None:
-        began[name] = float(on_lab_machine(settings, "date +%s.%N"))
+        began[name] = time.monotonic()
         power(settings, name, Action.ON)
 
     with ThreadPoolExecutor(len(servers)) as pool:
@@ -137,8 +142,7 @@ def boots(settings: Settings) -> None:
         wait_ready(settings, name)
         marks = "cut -d' ' -f1 /proc/uptime; sed -n 's/^ready //p' /run/rack/timeline"
         up, ready = (float(word) for word in _sh(settings, name, marks).split())
-        now = float(on_lab_machine(settings, "date +%s.%N"))
-        took[name] = now - (up - ready) - began[name]
+        took[name] = time.monotonic() - (up - ready) - began[name]
         print(f"{name:10} {took[name]:6.0f} s")
     print(f"{'median':10} {median(took.values()):6.0f} s\n{'worst':10} {max(took.values()):6.0f} s")
 
