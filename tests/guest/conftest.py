@@ -13,5 +13,5 @@ def sandbox(tmp_path: Path) -> Sandbox:
         (tmp_path / folder).mkdir(parents=True)
     shared = (GUEST / "common/root/usr/lib/rack/roles.sh").read_text()
     box = Sandbox(tmp_path)
-    box.file("usr/lib/rack/roles.sh", shared.replace("PATH=/sbin:/bin:$PATH", ""))
+    box.file("usr/lib/rack/roles.sh", box.inside(shared.replace("PATH=/sbin:/bin:$PATH", "")))
     return box

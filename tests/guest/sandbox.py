@@ -20,13 +20,16 @@ class Sandbox:
     environment: dict[str, str] = field(default_factory=dict)
 
     def script(self, source: str) -> Path:
-        """Copy a script of guest/ here; /dev/null stays what it is."""
-        text = (GUEST / source).read_text()
+        """Copy a script of guest/ here."""
         target = self.root / "bin" / Path(source).name
-        rewritten = ABSOLUTE.sub(lambda found: f"{self.root}{found.group(0)}", text)
-        target.write_text(rewritten.replace(f"{self.root}/dev/null", "/dev/null"))
+        target.write_text(self.inside((GUEST / source).read_text()))
         target.chmod(0o755)
         return target
+
+    def inside(self, text: str) -> str:
+        """A script's text with its paths below the root; /dev/null stays what it is."""
+        rewritten = ABSOLUTE.sub(lambda found: f"{self.root}{found.group(0)}", text)
+        return rewritten.replace(f"{self.root}/dev/null", "/dev/null")
 
     def file(self, path: str, text: str = "") -> Path:
         """A file below the root."""

@@ -84,6 +84,11 @@ signature_of() {
     echo "$signature"
 }
 
+# array_runs: /dev/md0 is there and active.
+array_runs() {
+    grep -qs '^md0 : active' /proc/mdstat
+}
+
 # logged FILE COMMAND...: runs it with its errors shown and kept, for the checks to tell.
 logged() {
     log=$1
