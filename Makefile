@@ -12,7 +12,7 @@ PULUMI = $(TOOLS) && lab unlock && pulumi
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-rack bench bench-graph bench-rack env setup
+.PHONY: up preview refresh down clean check built test test-rack bench bench-graph bench-rack bench-vagrant env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -61,6 +61,10 @@ bench-graph: setup ## first previews of racks of 8 to 1000 servers, without mach
 
 bench-rack: setup ## what a raised rack costs and bears; PART=memory, throughput, pauses or boots
 	@.venv/bin/python tests/bench/bench_rack.py $(PART)
+
+bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, side by side
+	@$(MAKE) up STACK=servers
+	@STACK=servers .venv/bin/python tests/bench/bench_vagrant.py
 
 test-rack: built ## the whole rack; PART=cold-start or the like: what has that in its name alone
 	.venv/bin/pytest -m rack --rack=rack -k "$(subst -,_,$(PART))" -s --durations=0

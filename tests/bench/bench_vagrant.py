@@ -1,0 +1,127 @@
+"""The rack's servers raised by vagrant-libvirt, beside what the stack's last `up` took for them.
+
+Both on the same lab machine, networks and boot server, with blank disks; the servers of the stack
+are switched off meanwhile and on again after. Run by `make bench-vagrant`, which raises stack
+`servers`. Vagrant (Debian's packages, with what they need) runs in a folder of the lab machine.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from artefacts import cached, digest, run
+from config import addressing, names
+from config.settings import PROJECT, Settings, load_settings, stack_options
+from config.topology import Server, StorageNode
+from lab.converge import wait_ready
+from lab.power import Action, power
+from lab.remote import VIRSH, on_lab_machine
+from labmachine.image import RELEASE, debian_sources
+
+PACKAGES = "vagrant-libvirt,vagrant,iproute2,openssh-client"
+CHROOT = "/var/tmp/vagrant"
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
+    autoescape=False,
+)  # fmt: skip
+MOUNT = f"""
+cd {CHROOT}
+for each in proc sys dev run/libvirt; do
+    mkdir -p $each
+    mountpoint -q $each || mount --rbind /$each $each
+done
+mkdir -p /var/lib/libvirt/vagrant
+{VIRSH} pool-info vagrant >/dev/null 2>&1 ||
+    {VIRSH} pool-create-as vagrant dir --target /var/lib/libvirt/vagrant >/dev/null
+"""
+VAGRANT = f"chroot {CHROOT} env HOME=/root VAGRANT_CWD=/root LC_ALL=C.UTF-8 vagrant"
+UNMOUNT = f"""
+{VIRSH} pool-destroy vagrant
+for each in proc sys dev run/libvirt; do umount -R -l {CHROOT}/$each; done
+rm -rf /var/lib/libvirt/vagrant {CHROOT}
+"""
+
+
+def packages() -> Path:
+    """A tar of a Debian with Vagrant."""
+
+    def build(folder: Path) -> None:
+        sources = debian_sources(RELEASE)
+        run(
+            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}",
+             '--aptopt=Apt::Install-Recommends "false"', "--dpkgopt=path-exclude=/usr/share/doc/*",
+             RELEASE, folder / "root.tar", *sources],
+            log=folder / "build.log",
+        )  # fmt: skip
+
+    key = digest(PACKAGES, RELEASE)
+    return cached("vagrant", key, build, title="Vagrant, from Debian's packages") / "root.tar"
+
+
+def vagrantfile(settings: Settings) -> str:
+    """The stack's servers in Vagrant's words."""
+    topology = settings.topology
+    servers = []
+    for name, server in topology.of(Server).items():
+        nics = [
+            {"bridge": names.bridge(settings.stack, nic.network), "mac": nic.mac.replace(":", "")}
+            for nic in addressing.nics(settings.stack, topology, name)
+        ]
+        sizes = server.disks if isinstance(server, StorageNode) else ()
+        disks = [
+            {"device": f"sd{letter}", "mebibytes": size >> 20}
+            for letter, size in zip("abcdef", sizes, strict=False)
+        ]
+        servers.append(
+            {"name": name, "mebibytes": server.memory >> 20, "nics": nics, "disks": disks}
+        )
+    return TEMPLATES.get_template("Vagrantfile.j2").render(servers=servers)
+
+
+def by_pulumi(settings: Settings) -> float:
+    """Seconds of the last `up` from the first server's domain to the last one that was ready."""
+    kept = PROJECT / ".lab/stacks" / settings.stack / "timeline.json"
+    spans = json.loads(kept.read_text())["spans"]
+    servers = settings.topology.of(Server)
+    first = min(spans[name]["start"] for name in servers)
+    return float(max(spans[f"{name}-ready"]["end"] for name in servers) - first)
+
+
+def by_vagrant(settings: Settings) -> float:
+    """Seconds from `vagrant up` to the last server that was ready."""
+    on_lab_machine(settings, f"rm -rf {CHROOT}; mkdir -p {CHROOT}")
+    on_lab_machine(settings, f"tar -xf - -C {CHROOT}", stdin=packages().read_bytes())
+    on_lab_machine(settings, MOUNT)
+    text = vagrantfile(settings).encode()
+    on_lab_machine(settings, f"cat >{CHROOT}/root/Vagrantfile", stdin=text)
+    began = time.monotonic()
+    try:
+        print(on_lab_machine(settings, f"{VAGRANT} up --provider=libvirt"))
+        print(f"vagrant up itself: {time.monotonic() - began:.0f} s", flush=True)
+        for name in settings.topology.of(Server):
+            wait_ready(settings, name)
+            print(f"{name} ready {time.monotonic() - began:.0f} s", flush=True)
+        return time.monotonic() - began
+    finally:
+        on_lab_machine(settings, f"{VAGRANT} destroy --force; {UNMOUNT}")
+
+
+def main() -> None:
+    """Both, and the ratio."""
+    stack = os.environ["STACK"]
+    settings = load_settings(stack, stack_options(stack))
+    settings.write_access()
+    ours = by_pulumi(settings)
+    for name in settings.topology.of(Server):
+        power(settings, name, Action.OFF)
+    theirs = by_vagrant(settings)
+    for name in settings.topology.of(Server):
+        power(settings, name, Action.ON)
+    print(f"Pulumi {ours:.0f} s, Vagrant {theirs:.0f} s: {ours / theirs:.2f} of it")
+
+
+if __name__ == "__main__":
+    main()
