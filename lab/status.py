@@ -15,7 +15,9 @@ from config.topology import Guest, LxcHost, NfsServer, Node, San
 from lab.remote import VIRSH, ask
 
 ASK_S = 60
-DOMAINS = [*VIRSH.split(), "list", "--all", "--name", "--state-running"]
+DOMAINS = f"{VIRSH} list --all --name --state-running"
+CONTAINERS = "lxc-ls -1 --running"
+SILENT = "?"  # a service that doesn't tell what it runs
 
 
 @dataclass(frozen=True)
@@ -31,37 +33,46 @@ class MachineStatus:
     serves: list[str]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a machine says of itself; `runs`: its guests' domains, or containers; None: no word."""
+
+    phase: str
+    runs: set[str] | None
+
+
 def rack_status(settings: Settings) -> dict[str, MachineStatus]:
-    """Every machine's and container's state by name, in the topology's order."""
+    """Every machine's and container's state by name, in the topology's order.
+
+    One question a machine, level after level: what is known to be off isn't asked.
+    """
     topology = settings.topology
-    running = {access.LAB_MACHINE: _running(settings, access.LAB_MACHINE)}
-    hosts = {guest.node for guest in topology.of(Guest).values()}
-    with ThreadPoolExecutor() as pool:
-        on = [name for name in hosts if power_of(settings, name, running) == "on"]
-        for node, found in zip(on, pool.map(lambda n: _running(settings, n), on), strict=True):
-            running[node] = found
-        phases = dict(
-            zip(topology.machines, pool.map(lambda n: _phase(settings, n), topology.machines),
-                strict=True)
-        )  # fmt: skip
-        report: dict[str, MachineStatus] = {}
-        for name, machine in topology.machines.items():
-            power = power_of(settings, name, running)
-            phase = phases[name] if power == "on" else "-"
-            report[name] = MachineStatus(
-                level=1 if isinstance(machine, Node) else 2,
-                role=machine.role,
-                power=power,
-                phase=phase,
-                ready=phase == "ready",
-                addresses={
-                    nic.network: str(nic.address.ip)
-                    for nic in addressing.nics(settings.stack, topology, name)
-                },
-                serves=_serves(settings, name),
-            )
-            if isinstance(machine, LxcHost):
-                report |= _containers(settings, name, machine, report[name])
+    answers = {access.LAB_MACHINE: _asked(settings, access.LAB_MACHINE, f"echo; {DOMAINS}")}
+    for level in (Node, Guest):
+        runs = {host: answer.runs for host, answer in answers.items()}
+        on = [name for name in topology.of(level) if power_of(settings, name, runs) == "on"]
+        with ThreadPoolExecutor() as pool:
+            found = pool.map(lambda name: _asked(settings, name, _question(settings, name)), on)
+            answers |= zip(on, found, strict=True)
+    runs = {host: answer.runs for host, answer in answers.items()}
+    report: dict[str, MachineStatus] = {}
+    for name, machine in topology.machines.items():
+        power = power_of(settings, name, runs)
+        phase = answers[name].phase if power == "on" else "-"
+        report[name] = MachineStatus(
+            level=1 if isinstance(machine, Node) else 2,
+            role=machine.role,
+            power=power,
+            phase=phase,
+            ready=phase == "ready",
+            addresses={
+                nic.network: str(nic.address.ip)
+                for nic in addressing.nics(settings.stack, topology, name)
+            },
+            serves=_serves(settings, name),
+        )
+        if isinstance(machine, LxcHost):
+            report |= _containers(settings, machine, runs.get(name) or set())
     return report
 
 
@@ -77,19 +88,24 @@ def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | Non
     return "on" if names.domain(settings.stack, name) in found else "off"
 
 
-def _running(settings: Settings, host: str) -> set[str] | None:
-    """The domains that run on a host; None if it can't be asked."""
-    try:
-        return set(ask(settings, host, DOMAINS, timeout_s=ASK_S).split())
-    except CommandFailed:
-        return None
+def _question(settings: Settings, name: str) -> str:
+    """The script that tells a machine's phase and, a line each, what runs in it."""
+    phase = "cat /run/rack/phase; echo"
+    if isinstance(settings.topology.machines[name], LxcHost):
+        return f"{phase}; {CONTAINERS} || echo '{SILENT}'"
+    if settings.topology.guests_on(name):
+        return f"{phase}; {DOMAINS} || echo '{SILENT}'"
+    return phase
 
 
-def _phase(settings: Settings, name: str) -> str:
+def _asked(settings: Settings, name: str, question: str) -> Answer:
     try:
-        return ask(settings, name, ["cat", "/run/rack/phase"], timeout_s=ASK_S).strip()
+        said = ask(settings, name, ["sh", "-c", question], timeout_s=ASK_S)
     except CommandFailed:
-        return "unreachable"
+        return Answer("unreachable", None)
+    phase, *inside = said.split("\n")
+    runs = {line.strip() for line in inside} - {""}
+    return Answer(phase.strip(), None if SILENT in runs else runs)
 
 
 def _serves(settings: Settings, name: str) -> list[str]:
@@ -105,14 +121,8 @@ def _serves(settings: Settings, name: str) -> list[str]:
 
 
 def _containers(
-    settings: Settings, host: str, machine: LxcHost, above: MachineStatus
+    settings: Settings, machine: LxcHost, running: set[str]
 ) -> dict[str, MachineStatus]:
-    running: set[str] = set()
-    if above.power == "on":
-        try:
-            running = set(ask(settings, host, ["lxc-ls", "--running"], timeout_s=ASK_S).split())
-        except CommandFailed:
-            running = set()
     report = {}
     for name, inside in machine.containers.items():
         address = str(addressing.container(settings.topology, inside.host).ip)

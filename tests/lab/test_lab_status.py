@@ -1,12 +1,14 @@
-"""Which power a machine has, by what its hosts say."""
+"""Which power and state a machine has, by what its hosts and itself say."""
 
 import pytest
 
 from config.access import LAB_MACHINE, LabMachine
 from config.load import FOLDER, load_topology
 from config.settings import Settings
-from lab.status import power_of
+from lab.status import power_of, rack_status
 
+TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
+SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), "emulated", "00" * 32)
 NODES = {"mini-storage1", "mini-compute1"}
 CASES: dict[str, tuple[str, dict[str, set[str] | None], str]] = {
     "a node that runs": ("storage1", {LAB_MACHINE: NODES}, "on"),
@@ -21,8 +23,37 @@ CASES: dict[str, tuple[str, dict[str, set[str] | None], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def testpower_of(case: str) -> None:
+def test_power_of(case: str) -> None:
     name, running, power = CASES[case]
-    topology = load_topology(FOLDER / "mini.yaml", "mini")
-    settings = Settings("mini", topology, LabMachine(host=None), "emulated", "00" * 32)
-    assert power_of(settings, name, running) == power
+    assert power_of(SETTINGS, name, running) == power
+
+
+def test_each_machine_that_is_on_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {
+        LAB_MACHINE: "\nmini-laptop\nmini-router\nmini-compute1\nmini-storage1\n",
+        "laptop": "ready\n",
+        "router": "failed dhcp\n",
+        "compute1": "ready\nmini-lxc1\n",
+        "storage1": "ready\n?\n",
+        "lxc1": "ready\nweb1\n",
+    }
+    asked = []
+
+    def ask(_: Settings, name: str, *__: object, **___: object) -> str:
+        asked.append(name)
+        return said[name]
+
+    monkeypatch.setattr("lab.status.ask", ask)
+    report = rack_status(SETTINGS)
+    assert sorted(asked) == sorted(said)
+    assert {name: (each.power, each.phase) for name, each in report.items()} == {
+        "laptop": ("on", "ready"),
+        "router": ("on", "failed dhcp"),
+        "firewall": ("off", "-"),
+        "storage1": ("on", "ready"),
+        "compute1": ("on", "ready"),
+        "san1": ("unknown", "-"),
+        "nfs1": ("off", "-"),
+        "lxc1": ("on", "ready"),
+        "web1": ("on", "ready"),
+    }
