@@ -2,6 +2,8 @@
 STACK ?= lab
 # A part of `make test-rack`, by a word of the tests' names (reach, disk-loss, mirror, cycle), or of `make bench-rack`.
 PART ?=
+# The topology that `make test-rack` raises.
+RACK ?= rack
 export STACK
 
 # Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
@@ -48,7 +50,7 @@ built: setup # what takes long to build: before the tests, whose time limits are
 test: check built ## the proof, real machines included
 	.venv/bin/pytest tests/plugins --durations=5
 	.venv/bin/pytest -m vm -s --durations=0
-	.venv/bin/pytest -m rack -s --durations=0
+	.venv/bin/pytest tests/vm -m "rack and not long" -s --durations=0
 	.venv/bin/lab machine down
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
@@ -66,8 +68,8 @@ bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, sid
 	@$(MAKE) up STACK=servers
 	@STACK=servers .venv/bin/python tests/bench/bench_vagrant.py
 
-test-rack: built ## the whole rack; PART=cold-start or the like: what has that in its name alone
-	.venv/bin/pytest -m rack --rack=rack -k "$(subst -,_,$(PART))" -s --durations=0
+test-rack: built ## the whole rack, or RACK=mini; PART=cold-start or the like: what has that in its name alone
+	.venv/bin/pytest tests/vm -m rack --rack=$(RACK) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
 
 env: setup

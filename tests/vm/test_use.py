@@ -185,6 +185,7 @@ def test_it_runs_without_the_laptop(rack: Rack) -> None:
     rack.lab("wait", "laptop")
 
 
+@pytest.mark.long
 def test_san_reset_under_a_writer_brings_it_back_with_its_data(rack: Rack) -> None:
     """What is written on NBD and NFS meanwhile waits and goes on."""
     writers = [Writer(rack, "lxc1", f"/srv/{place}/written", 16) for place in ("volume", "share")]
@@ -196,7 +197,10 @@ def test_san_reset_under_a_writer_brings_it_back_with_its_data(rack: Rack) -> No
         writer.assert_written()
 
 
-@pytest.mark.parametrize(("machine", "disk"), [("storage1", "sdb"), ("labmachine", "disk2")])
+@pytest.mark.parametrize(
+    ("machine", "disk"),
+    [("storage1", "sdb"), pytest.param("labmachine", "disk2", marks=pytest.mark.long)],
+)
 def test_disk_loss_is_borne_and_mended_under_a_writer(rack: Rack, machine: str, disk: str) -> None:
     writer = Writer(rack, "lxc1", "/srv/volume/written", 12)
     rack.lab("fault", "disk", machine, disk)
@@ -231,12 +235,13 @@ def test_mirror_over_two_sans_serves_on_without_one(rack: Rack) -> None:
     assert_serves(rack)
 
 
-@pytest.mark.whole
+@pytest.mark.long
 def test_cycle_of_random_power_cuts_heals_each_time(rack: Rack) -> None:
     rack.lab("cycle", "--seed", "4", "--rounds", "3")
     assert_serves(rack)
 
 
+@pytest.mark.long
 def test_cold_start_brings_all_of_it_back(rack: Rack) -> None:
     rack.lab("power", "all", "off")
     rack.lab("machine", "down")
