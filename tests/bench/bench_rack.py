@@ -20,7 +20,7 @@ from lab.converge import wait_ready
 from lab.power import Action, power
 from lab.remote import ask, on_lab_machine
 
-MIB = 48  # of a sequential transfer
+MIB = 12  # of a sequential transfer; minutes each where all is emulated
 ROUNDS = 3
 # Beyond what volumes use, with the zeros that are there, so the array stays what it is.
 RAW = "dd if=/dev/zero of=/dev/md0 seek={at} bs=1M count={mib} oflag=direct conv=notrunc,fsync"
