@@ -19,6 +19,7 @@ KEPT_S = 30  # how long a connection outlives its last command
 SUN_PATH = 107  # bytes of a unix socket's path, unix(7)
 CONNECTION_HASH, SOCKET_SUFFIX = 40, 17  # ssh's %C, and what it adds while it binds
 CONNECT_TIMEOUT_S = 30  # a handshake takes seconds where every level is emulated
+KEY_EXCHANGE = "curve25519-sha256"  # the post-quantum default doubles that
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def ssh_config(lab: LabMachine, topology: Topology, folder: Path) -> str:
             own |= {"IdentityFile": lab.identity, "IdentitiesOnly": "yes"}
         if lab.known_hosts:
             own |= {"UserKnownHostsFile": lab.known_hosts, "StrictHostKeyChecking": "yes"}
+            own |= {"KexAlgorithms": KEY_EXCHANGE}
         blocks.append(_block(LAB_MACHINE, own))
     for name in topology.machines:
         machine: dict[str, object] = {
@@ -79,6 +81,7 @@ def ssh_config(lab: LabMachine, topology: Topology, folder: Path) -> str:
             "IdentitiesOnly": "yes",
             "UserKnownHostsFile": folder / "known_hosts",
             "StrictHostKeyChecking": "yes",
+            "KexAlgorithms": KEY_EXCHANGE,
         }
         if lab.host is not None:
             machine["ProxyJump"] = LAB_MACHINE
