@@ -69,8 +69,11 @@ def ssh_config(lab: LabMachine, topology: Topology, folder: Path) -> str:
         if lab.identity:
             own |= {"IdentityFile": lab.identity, "IdentitiesOnly": "yes"}
         if lab.known_hosts:
-            own |= {"UserKnownHostsFile": lab.known_hosts, "StrictHostKeyChecking": "yes"}
-            own |= {"KexAlgorithms": KEY_EXCHANGE}
+            own |= {
+                "UserKnownHostsFile": lab.known_hosts,
+                "StrictHostKeyChecking": "yes",
+                "KexAlgorithms": KEY_EXCHANGE,
+            }
         blocks.append(_block(LAB_MACHINE, own))
     for name in topology.machines:
         machine: dict[str, object] = {

@@ -47,22 +47,21 @@ def rack_status(settings: Settings) -> dict[str, MachineStatus]:
     One question a machine, level after level: what is known to be off isn't asked.
     """
     topology = settings.topology
-    answers = {access.LAB_MACHINE: _asked(settings, access.LAB_MACHINE, f"echo; {DOMAINS}")}
+    phases: dict[str, str] = {}
+    runs = {access.LAB_MACHINE: _asked(settings, access.LAB_MACHINE, f"echo; {DOMAINS}").runs}
     for level in (Node, Guest):
-        runs = {host: answer.runs for host, answer in answers.items()}
         on = [name for name in topology.of(level) if power_of(settings, name, runs) == "on"]
         with ThreadPoolExecutor() as pool:
             found = pool.map(lambda name: _asked(settings, name, _question(settings, name)), on)
-            answers |= zip(on, found, strict=True)
-    runs = {host: answer.runs for host, answer in answers.items()}
+            for name, answer in zip(on, found, strict=True):
+                phases[name], runs[name] = answer.phase, answer.runs
     report: dict[str, MachineStatus] = {}
     for name, machine in topology.machines.items():
-        power = power_of(settings, name, runs)
-        phase = answers[name].phase if power == "on" else "-"
+        phase = phases.get(name, "-")
         report[name] = MachineStatus(
             level=1 if isinstance(machine, Node) else 2,
             role=machine.role,
-            power=power,
+            power=power_of(settings, name, runs),
             phase=phase,
             ready=phase == "ready",
             addresses={

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from artefacts import cached, digest, run
 from config import addressing, names
-from config.settings import PROJECT, Settings, load_settings, stack_options
+from config.settings import Settings, load_settings, stack_folder, stack_options
 from config.topology import Server, StorageNode
 from lab.converge import wait_ready
 from lab.power import Action, power
@@ -83,7 +83,7 @@ def vagrantfile(settings: Settings) -> str:
 
 def by_pulumi(settings: Settings) -> float:
     """Seconds of the last `up` from the first server's domain to the last one that was ready."""
-    kept = PROJECT / ".lab/stacks" / settings.stack / "timeline.json"
+    kept = stack_folder(settings.stack) / "timeline.json"
     spans = json.loads(kept.read_text())["spans"]
     servers = settings.topology.of(Server)
     first = min(spans[name]["start"] for name in servers)
