@@ -8,7 +8,9 @@ are switched off meanwhile and on again after. Run by `make bench-vagrant`, whic
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -23,6 +25,7 @@ from labmachine.image import RELEASE, debian_sources
 
 PACKAGES = "vagrant-libvirt,vagrant,iproute2,openssh-client"
 CHROOT = "/var/tmp/vagrant"
+POOL = "/var/lib/libvirt/vagrant"
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
     autoescape=False,
@@ -33,15 +36,15 @@ for each in proc sys dev run/libvirt; do
     mkdir -p $each
     mountpoint -q $each || mount --rbind /$each $each
 done
-mkdir -p /var/lib/libvirt/vagrant
+mkdir -p {POOL}
 {VIRSH} pool-info vagrant >/dev/null 2>&1 ||
-    {VIRSH} pool-create-as vagrant dir --target /var/lib/libvirt/vagrant >/dev/null
+    {VIRSH} pool-create-as vagrant dir --target {POOL} >/dev/null
 """
 VAGRANT = f"chroot {CHROOT} env HOME=/root VAGRANT_CWD=/root LC_ALL=C.UTF-8 vagrant"
 UNMOUNT = f"""
 {VIRSH} pool-destroy vagrant
 for each in proc sys dev run/libvirt; do umount -R -l {CHROOT}/$each; done
-rm -rf /var/lib/libvirt/vagrant {CHROOT}
+rm -rf {POOL} {CHROOT}
 """
 
 
@@ -61,24 +64,44 @@ def packages() -> Path:
     return cached("vagrant", key, build, title="Vagrant, from Debian's packages") / "root.tar"
 
 
+@dataclass(frozen=True)
+class Disk:
+    """A raw file of the lab machine; `device` as the server calls it, `size` in bytes."""
+
+    device: str
+    file: str
+    size: int
+
+
+def disks_of(name: str, server: Server) -> list[Disk]:
+    """A server's disks, blank ones in Vagrant's pool."""
+    sizes = server.disks if isinstance(server, StorageNode) else ()
+    devices = [f"sd{letter}" for letter in ascii_lowercase]
+    return [
+        Disk(device, f"{POOL}/{name}-{device}.raw", size)
+        for device, size in zip(devices, sizes, strict=False)
+    ]
+
+
 def vagrantfile(settings: Settings) -> str:
     """The stack's servers in Vagrant's words."""
-    topology = settings.topology
-    servers = []
-    for name, server in topology.of(Server).items():
-        nics = [
-            {"bridge": names.bridge(settings.stack, nic.network), "mac": nic.mac.replace(":", "")}
-            for nic in addressing.nics(settings.stack, topology, name)
-        ]
-        sizes = server.disks if isinstance(server, StorageNode) else ()
-        disks = [
-            {"device": f"sd{letter}", "mebibytes": size >> 20}
-            for letter, size in zip("abcdef", sizes, strict=False)
-        ]
-        servers.append(
-            {"name": name, "mebibytes": server.memory >> 20, "nics": nics, "disks": disks}
-        )
-    return TEMPLATES.get_template("Vagrantfile.j2").render(servers=servers)
+    servers = [
+        {
+            "name": name,
+            "mebibytes": server.memory >> 20,
+            "nics": [
+                {
+                    "bridge": names.bridge(settings.stack, nic.network),
+                    "mac": nic.mac.replace(":", ""),
+                }
+                for nic in addressing.nics(settings.stack, settings.topology, name)
+            ],
+            "disks": disks_of(name, server),
+        }
+        for name, server in settings.topology.of(Server).items()
+    ]
+    template = TEMPLATES.get_template("Vagrantfile.j2")
+    return template.render(servers=servers, cpu_features=settings.node_cpu)
 
 
 def by_pulumi(settings: Settings) -> float:
@@ -95,6 +118,9 @@ def by_vagrant(settings: Settings) -> float:
     on_lab_machine(settings, f"rm -rf {CHROOT}; mkdir -p {CHROOT}")
     on_lab_machine(settings, f"tar -xf - -C {CHROOT}", stdin=packages().read_bytes())
     on_lab_machine(settings, MOUNT)
+    for name, server in settings.topology.of(Server).items():
+        for disk in disks_of(name, server):
+            on_lab_machine(settings, f"truncate -s {disk.size} {disk.file}")
     text = vagrantfile(settings).encode()
     on_lab_machine(settings, f"cat >{CHROOT}/root/Vagrantfile", stdin=text)
     began = time.monotonic()
