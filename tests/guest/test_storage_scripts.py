@@ -38,7 +38,10 @@ def test_blank_disks_become_the_array(node: Sandbox) -> None:
     assert node.run("array-assemble").returncode == 0
     [create] = mdadm(node)
     assert "--create /dev/md0" in create
-    assert "--homehost=rack-lab --name=storage1 --bitmap=internal --level=1" in create
+    assert (
+        "--homehost=rack-lab --name=storage1 --bitmap=internal --bitmap-chunk=8M --level=1"
+        in create
+    )
     assert create.endswith("/dev/sda /dev/sdb")
 
 
