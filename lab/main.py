@@ -39,7 +39,7 @@ from lab.idle import idle_costs
 from lab.locks import clear_dead
 from lab.power import Action
 from lab.remote import boot_log
-from lab.status import MachineStatus, rack_status
+from lab.status import MachineStatus, RackWatch, rack_status
 from lab.timeline import Timeline, timeline
 from labmachine import machine as lab_machine
 
@@ -117,27 +117,39 @@ def status(
 ) -> None:
     """Each machine: level, power, phase, addresses, what it serves."""
     settings = context.obj.settings()
+    if watch:
+        _watch(settings)
+        return
     report = rack_status(settings)
     if as_json:
         print(json.dumps({"machines": {n: asdict(each) for n, each in report.items()}}, indent=2))
-        return
-    if not watch:
-        screen.print(_status_table(report))
-        return
-    with suppress(KeyboardInterrupt), Live(_status_table(report), console=screen) as live:
+    else:
+        screen.print(_status_table(report, whole=True))
+
+
+def _watch(settings: Settings) -> None:
+    rack = RackWatch(settings)
+    with suppress(KeyboardInterrupt), Live(console=screen) as live:
         while True:
+            for report in rack.round():
+                live.update(_status_table(report, whole=False))
             time.sleep(WATCH_S)
-            live.update(_status_table(rack_status(settings)))
 
 
-def _status_table(report: Mapping[str, MachineStatus]) -> Table:
-    table = Table("machine", "level", "role", "power", "phase", "addresses", "serves")
+def _status_table(report: Mapping[str, MachineStatus], *, whole: bool) -> Table:
+    """Without what never changes (`whole`) it is a line a machine: a rack on a screen."""
+    table = Table("machine", "level", "role", "power", "phase")
+    if whole:
+        table.add_column("addresses")
+        table.add_column("serves")
     for name, each in report.items():
-        addresses = "\n".join(f"{net} {ip}" for net, ip in each.addresses.items())
-        table.add_row(
-            name, str(each.level), each.role, each.power, each.phase, addresses,
+        fixed = [
+            "\n".join(f"{net} {ip}" for net, ip in each.addresses.items()),
             "\n".join(each.serves),
-        )  # fmt: skip
+        ]
+        table.add_row(
+            name, str(each.level), each.role, each.power, each.phase, *(fixed if whole else [])
+        )
     return table
 
 

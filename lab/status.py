@@ -4,8 +4,8 @@ Owns the report's shape. Leaves how it looks to `main`; a machine that can't be 
 reported as such, never an error.
 """
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from artefacts import CommandFailed
@@ -15,6 +15,7 @@ from config.topology import Guest, LxcHost, NfsServer, Node, San
 from lab.remote import VIRSH, ask
 
 ASK_S = 60
+ASKED_AT_ONCE = 32  # connections, most of them waiting
 DOMAINS = f"{VIRSH} list --all --name --state-running"
 CONTAINERS = "lxc-ls -1 --running"
 SILENT = "?"  # a service that doesn't tell what it runs
@@ -41,37 +42,63 @@ class Answer:
     runs: set[str] | None
 
 
-def rack_status(settings: Settings) -> dict[str, MachineStatus]:
-    """Every machine's and container's state by name, in the topology's order.
+UNASKED = Answer("-", None)
 
-    One question a machine, level after level: what is known to be off isn't asked.
-    """
-    topology = settings.topology
-    phases: dict[str, str] = {}
-    runs = {access.LAB_MACHINE: _asked(settings, access.LAB_MACHINE, f"echo; {DOMAINS}").runs}
-    for level in (Node, Guest):
-        on = [name for name in topology.of(level) if power_of(settings, name, runs) == "on"]
-        with ThreadPoolExecutor() as pool:
-            found = pool.map(lambda name: _asked(settings, name, _question(settings, name)), on)
-            for name, answer in zip(on, found, strict=True):
-                phases[name], runs[name] = answer.phase, answer.runs
-    report: dict[str, MachineStatus] = {}
-    for name, machine in topology.machines.items():
-        phase = phases.get(name, "-")
-        report[name] = MachineStatus(
-            level=1 if isinstance(machine, Node) else 2,
-            role=machine.role,
-            power=power_of(settings, name, runs),
-            phase=phase,
-            ready=phase == "ready",
-            addresses={
-                nic.network: str(nic.address.ip)
-                for nic in addressing.nics(settings.stack, topology, name)
-            },
-            serves=_serves(settings, name),
-        )
-        if isinstance(machine, LxcHost):
-            report |= _containers(settings, machine, runs.get(name) or set())
+
+class RackWatch:
+    """What is known of a rack's machines, asked in rounds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._answers: dict[str, Answer] = {}
+
+    def round(self) -> Iterator[dict[str, MachineStatus]]:
+        """Every machine's and container's state by name, again after each answer.
+
+        One question a machine; what a host says is off isn't asked. Until a machine answers,
+        what it said in the round before counts.
+        """
+        settings = self._settings
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            asked = {pool.submit(_asked, settings, access.LAB_MACHINE): access.LAB_MACHINE}
+            while asked:
+                for future in wait(asked, return_when=FIRST_COMPLETED).done:
+                    host = asked.pop(future)
+                    self._answers[host] = future.result()
+                    for name in settings.topology.machines:
+                        if settings.host_of(name) == host and self._power(name) == "on":
+                            asked[pool.submit(_asked, settings, name)] = name
+                yield self._report()
+
+    def _power(self, name: str) -> str:
+        return power_of(self._settings, name, {n: each.runs for n, each in self._answers.items()})
+
+    def _report(self) -> dict[str, MachineStatus]:
+        settings, topology = self._settings, self._settings.topology
+        report: dict[str, MachineStatus] = {}
+        for name, machine in topology.machines.items():
+            power = self._power(name)
+            answer = self._answers.get(name, UNASKED) if power == "on" else UNASKED
+            report[name] = MachineStatus(
+                level=1 if isinstance(machine, Node) else 2,
+                role=machine.role,
+                power=power,
+                phase=answer.phase,
+                ready=answer.phase == "ready",
+                addresses={
+                    nic.network: str(nic.address.ip)
+                    for nic in addressing.nics(settings.stack, topology, name)
+                },
+                serves=_serves(settings, name),
+            )
+            if isinstance(machine, LxcHost):
+                report |= _containers(settings, machine, answer.runs or set())
+        return report
+
+
+def rack_status(settings: Settings) -> dict[str, MachineStatus]:
+    """Every machine's and container's state by name, in the topology's order; one round."""
+    *_, report = RackWatch(settings).round()
     return report
 
 
@@ -89,6 +116,8 @@ def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | Non
 
 def _question(settings: Settings, name: str) -> str:
     """The script that tells a machine's phase and, a line each, what runs in it."""
+    if name == access.LAB_MACHINE:
+        return f"echo; {DOMAINS}"
     phase = "cat /run/rack/phase; echo"
     if isinstance(settings.topology.machines[name], LxcHost):
         return f"{phase}; {CONTAINERS} || echo '{SILENT}'"
@@ -97,9 +126,9 @@ def _question(settings: Settings, name: str) -> str:
     return phase
 
 
-def _asked(settings: Settings, name: str, question: str) -> Answer:
+def _asked(settings: Settings, name: str) -> Answer:
     try:
-        said = ask(settings, name, ["sh", "-c", question], timeout_s=ASK_S)
+        said = ask(settings, name, ["sh", "-c", _question(settings, name)], timeout_s=ASK_S)
     except CommandFailed:
         return Answer("unreachable", None)
     phase, *inside = said.split("\n")

@@ -1,11 +1,13 @@
 """Which power and state a machine has, by what its hosts and itself say."""
 
+from threading import Event
+
 import pytest
 
 from config.access import LAB_MACHINE, LabMachine
 from config.load import FOLDER, load_topology
 from config.settings import Settings
-from lab.status import power_of, rack_status
+from lab.status import RackWatch, power_of, rack_status
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
 SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), "emulated", "00" * 32)
@@ -57,3 +59,26 @@ def test_each_machine_that_is_on_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
         "lxc1": ("on", "ready"),
         "web1": ("on", "ready"),
     }
+
+
+def test_what_is_said_shows_while_another_machine_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {
+        LAB_MACHINE: "\nmini-laptop\nmini-compute1\n",
+        "laptop": "ready\n",
+        "compute1": "ready\nmini-nfs1\n",
+        "nfs1": "ready\n",
+    }
+    seen = Event()
+
+    def ask(_: Settings, name: str, *__: object, **___: object) -> str:
+        if name == "laptop":
+            assert seen.wait(10), "a time-out: nfs1's answer didn't show"
+        return said[name]
+
+    monkeypatch.setattr("lab.status.ask", ask)
+    phases = []
+    for report in RackWatch(SETTINGS).round():
+        phases.append((report["nfs1"].phase, report["laptop"].phase))
+        if report["nfs1"].ready:
+            seen.set()
+    assert phases[-2:] == [("ready", "-"), ("ready", "ready")]
