@@ -4,7 +4,7 @@ Owns which component gets what from which; it alone knows them all. Leaves every
 number to `config/`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 
@@ -198,17 +198,16 @@ class Rack(pulumi.ComponentResource):
             self._booted.append(made[name])
         return made
 
-    def _volumes(self, references: Sequence[str]) -> tuple[list[pulumi.Resource], int]:
-        """The resources of some `san/volume`, and the bytes that each of them has."""
-        sans = self._topology.of(topology.San)
-        pairs = [reference.split("/") for reference in references]
-        made = [self._sans[san].volumes[volume] for san, volume in pairs]
-        return made, sans[pairs[0][0]].volumes[pairs[0][1]]
+    def _volumes(self, user: topology.NbdUser) -> tuple[list[pulumi.Resource], int]:
+        """The resources of a guest's volumes, and the bytes that each of them has."""
+        made = [self._sans[san].volumes[volume] for san, volume in user.legs]
+        san, volume = user.legs[0]
+        return made, self._topology.of(topology.San)[san].volumes[volume]
 
     def _make_nfs(self) -> dict[str, Nfs]:
         made = {}
         for name, nfs in self._topology.of(topology.NfsServer).items():
-            args = NfsArgs(self._guest(name, nfs), *self._volumes(nfs.volume))
+            args = NfsArgs(self._guest(name, nfs), *self._volumes(nfs))
             made[name] = Nfs(self._lab, args, opts=self._opts)
             self._booted.append(made[name])
         return made
@@ -216,7 +215,7 @@ class Rack(pulumi.ComponentResource):
     def _make_lxc(self) -> dict[str, LxcCompute]:
         made = {}
         for name, lxc in self._topology.of(topology.LxcHost).items():
-            volumes, size = self._volumes(lxc.volume)
+            volumes, size = self._volumes(lxc)
             args = LxcComputeArgs(
                 guest=self._guest(name, lxc),
                 volumes=volumes,

@@ -23,6 +23,7 @@ from config.topology import (
     Firewall,
     Guest,
     LxcHost,
+    NbdUser,
     NfsServer,
     Node,
     RaidLevel,
@@ -174,12 +175,9 @@ def _places(topology: Topology) -> Iterator[Problem]:
 
 def _references(topology: Topology) -> Iterator[Problem]:
     users: dict[str, str] = {}
-    for name, machine in topology.machines.items():
-        if not isinstance(machine, NfsServer | LxcHost):
-            continue
+    for name, machine in topology.of(NbdUser).items():
         sizes = set()
-        for reference in machine.volume:
-            san, _, volume = reference.partition("/")
+        for reference, (san, volume) in zip(machine.volume, machine.legs, strict=True):
             target = topology.machines.get(san)
             if not isinstance(target, San) or volume not in target.volumes:
                 yield Problem(

@@ -106,6 +106,11 @@ class Guest(Machine):
 
     node: Name
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The guests whose services it uses."""
+        return ()
+
 
 class BootServer(Node):
     """The virtual laptop: boots from a USB stick, offers PXE on lan; has no BMC."""
@@ -148,11 +153,27 @@ class San(Guest):
     volumes: dict[Name, Size] = Field(min_length=1)
 
 
-class NfsServer(Guest):
-    """A file system on an NBD volume (`san/volume`; of several: on their mirror), over NFS."""
+class NbdUser(Guest):
+    """A guest with a file system on an NBD volume (`san/volume`; of several: on their mirror)."""
+
+    volume: Volumes
+
+    @property
+    def legs(self) -> tuple[tuple[str, str], ...]:
+        """The volumes: SAN, and its name there."""
+        pairs = (each.partition("/") for each in self.volume)
+        return tuple((san, volume) for san, _, volume in pairs)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its SANs."""
+        return tuple(san for san, _ in self.legs)
+
+
+class NfsServer(NbdUser):
+    """Exports its file system over NFS."""
 
     role: Literal["nfs"]
-    volume: Volumes
 
 
 class Container(Frozen):
@@ -166,13 +187,17 @@ class Container(Frozen):
     share_pages: dict[PageName, str] = Field(default_factory=dict)
 
 
-class LxcHost(Guest):
-    """Mounts an NBD volume, or a mirror of several, and an NFS share; runs containers over them."""
+class LxcHost(NbdUser):
+    """Mounts an NFS share besides its volume; runs containers over them."""
 
     role: Literal["lxc"]
-    volume: Volumes
     share: Name
     containers: dict[Name, Container] = Field(min_length=1)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its SANs and its NFS server."""
+        return (*super().needs, self.share)
 
 
 AnyMachine = Annotated[

@@ -16,6 +16,7 @@ from config.topology import (
     Firewall,
     LxcHost,
     Machine,
+    NbdUser,
     NfsServer,
     Router,
     San,
@@ -193,9 +194,8 @@ def _san(place: Place, _machine: San) -> Files:
     return {"etc/rack/san.conf": settings}
 
 
-def _volume(place: Place, volumes: Sequence[str], mount: str) -> Files:
-    pairs = (volume.split("/") for volume in volumes)
-    legs = [f"{place.address(san)}/{export}" for san, export in pairs]
+def _volume(place: Place, machine: NbdUser, mount: str) -> Files:
+    legs = [f"{place.address(san)}/{export}" for san, export in machine.legs]
     found = {"etc/rack/volume.conf": _conf(legs=" ".join(legs), mount=mount)}
     if len(legs) > 1:
         disks = [f"/dev/mapper/leg{index}" for index in range(len(legs))]
@@ -206,7 +206,7 @@ def _volume(place: Place, volumes: Sequence[str], mount: str) -> Files:
 def _nfs(place: Place, machine: NfsServer) -> Files:
     lan = place.topology.networks["lan"].cidr
     return {
-        **_volume(place, machine.volume, SHARE),
+        **_volume(place, machine, SHARE),
         "etc/rack/nfs.conf": _conf(folder=SHARE),
         "etc/exports": f"{SHARE} {lan}(rw,sync,no_subtree_check,no_root_squash,fsid=0)\n",
     }
@@ -220,7 +220,7 @@ def _lxc(place: Place, machine: LxcHost) -> Files:
         address = addressing.container(place.topology, container.host)
         records.append(f"{name} {mac} {address} {gateway}\n")
     return {
-        **_volume(place, machine.volume, VOLUME),
+        **_volume(place, machine, VOLUME),
         "etc/rack/share.conf": _conf(server=place.address(machine.share), mount=SHARE),
         "etc/rack/containers": "".join(records),
     }

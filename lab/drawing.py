@@ -15,7 +15,7 @@ from config.topology import (
     Guest,
     LxcHost,
     Machine,
-    NfsServer,
+    NbdUser,
     Node,
     San,
     StorageNode,
@@ -106,9 +106,8 @@ def _storage(name: str, machine: Machine, topology: Topology) -> Iterator[Line]:
         node = topology.of(StorageNode)[machine.node]
         label = f"{len(node.disks)} LVs, raid{node.array}, vda"
         yield Line(ARRAY, name, label, storage=True)
-    elif isinstance(machine, NfsServer | LxcHost):
-        for reference in machine.volume:
-            san, _, volume = reference.partition("/")
+    elif isinstance(machine, NbdUser):
+        for san, volume in machine.legs:
             yield Line(san, name, f"NBD {volume}", storage=True)
         if isinstance(machine, LxcHost):
             yield Line(machine.share, name, "NFS", storage=True)

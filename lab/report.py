@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from config import addressing, names
 from config.bill import volume_sizes
 from config.settings import Settings
-from config.topology import LxcHost, NfsServer, San, Server, StorageNode
+from config.topology import LxcHost, NbdUser, San, Server, StorageNode
 from config.units import format_size
 
 
@@ -45,16 +45,13 @@ def ways(settings: Settings) -> Iterator[str]:
     shared: dict[str, list[str]] = {}
     for host in topology.of(LxcHost).values():
         shared.setdefault(host.share, []).extend(host.containers)
-    for name, machine in topology.machines.items():
-        if not isinstance(machine, NfsServer | LxcHost):
-            continue
-        mirror = f" → raid1 of {len(machine.volume)}" if len(machine.volume) > 1 else ""
+    for name, machine in topology.of(NbdUser).items():
+        mirror = f" → raid1 of {len(machine.legs)}" if len(machine.legs) > 1 else ""
         if isinstance(machine, LxcHost):
             end = f"{name} → {', '.join(machine.containers)} → http on wan"
         else:
             end = f"{name} → NFS → {', '.join(shared.get(name, [])) or 'nobody'}"
-        for reference in machine.volume:
-            san, _, volume = reference.partition("/")
+        for san, volume in machine.legs:
             guest = topology.of(San)[san]
             node = topology.of(StorageNode)[guest.node]
             disks = "+".join(names.node_disks(node.disks))

@@ -44,18 +44,26 @@ def start(settings: Settings) -> None:
         with step("do the switches switch?"):
             on_lab_machine(settings, SWITCHING.format(addressing.bmc(topology, server).ip))
     at_once = settings.boots_at_once or len(topology.machines)
+    ready: set[str] = set()
     booting: list[str] = []
     for name in [*topology.of(BootServer), *topology.of(Server)]:
         while len(booting) >= at_once:
-            _await(settings, booting.pop(0))
+            _await(settings, booting.pop(0), ready)
         power(settings, name, Action.ON)
         booting.append(name)
         if name in topology.of(BootServer):
-            _await(settings, booting.pop())
+            _await(settings, booting.pop(), ready)
     for name in [*booting, *topology.of(Guest)]:
-        _await(settings, name)
+        _await(settings, name, ready)
 
 
-def _await(settings: Settings, name: str) -> None:
+def _await(settings: Settings, name: str, ready: set[str]) -> None:
+    """The machine, and those of its guests that have what they need; notes who is `ready`."""
+    if name in ready:
+        return
     with step(f"waiting for {name}"):
         wait_ready(settings, name)
+    ready.add(name)
+    for guest, each in settings.topology.guests_on(name).items():
+        if ready.issuperset(each.needs):
+            _await(settings, guest, ready)

@@ -7,7 +7,7 @@ It cuts the power of storage nodes and, at last, of all servers. Prints one tabl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -15,7 +15,7 @@ from statistics import median
 
 from config import names
 from config.settings import Settings, load_settings, stack_options
-from config.topology import LxcHost, NfsServer, San, Server, StorageNode, Topology
+from config.topology import LxcHost, NbdUser, NfsServer, San, Server, StorageNode, Topology
 from lab.converge import wait_ready
 from lab.power import Action, power
 from lab.remote import ask, on_lab_machine
@@ -58,7 +58,7 @@ def memory(settings: Settings) -> None:
 def throughput(settings: Settings) -> None:
     """MiB/s, median: the raw array of the node with lxc's SAN, NBD and NFS in lxc; their shares."""
     name, host = next(iter(settings.topology.of(LxcHost).items()))
-    node = _storage_nodes(settings.topology, host.volume)[0]
+    node = _storage_nodes(settings.topology, host)[0]
     at = (min(settings.topology.of(StorageNode)[node].disks) >> 20) - 2 * MIB
     commands = {
         "raw write": (node, RAW.format(at=at, mib=MIB)),
@@ -86,10 +86,10 @@ def pauses(settings: Settings) -> None:
     """Seconds a writer waits while the storage node under it is reset, or one of two is off."""
     topology = settings.topology
     for name, host in topology.of(LxcHost).items():
-        nodes = _storage_nodes(topology, host.volume)
+        nodes = _storage_nodes(topology, host)
         folders = ["/srv/volume"]
         share = topology.of(NfsServer)[host.share]
-        if _storage_nodes(topology, share.volume)[0] == nodes[0]:
+        if _storage_nodes(topology, share)[0] == nodes[0]:
             folders.append("/srv/share")
         mirrored = len(nodes) > 1
         with _beats(settings, name, folders) as gaps:
@@ -105,9 +105,9 @@ def pauses(settings: Settings) -> None:
             wait_ready(settings, machine)
 
 
-def _storage_nodes(topology: Topology, volumes: Sequence[str]) -> list[str]:
-    """The node below each leg of a volume."""
-    return [topology.of(San)[leg.split("/")[0]].node for leg in volumes]
+def _storage_nodes(topology: Topology, user: NbdUser) -> list[str]:
+    """The node below each leg of a guest's volume."""
+    return [topology.of(San)[san].node for san, _ in user.legs]
 
 
 @contextmanager

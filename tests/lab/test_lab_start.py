@@ -43,8 +43,18 @@ def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
     assert {call for call in calls if call.startswith("on ")} == {
         f"on {name}" for name in RACK.of(Node)
     }
-    assert {f"ready {name}" for name in RACK.machines} <= set(calls)
-    assert calls[-len(RACK.of(Guest)) :] == [f"ready {name}" for name in RACK.of(Guest)]
+    ready = [call.removeprefix("ready ") for call in calls if call.startswith("ready ")]
+    assert sorted(ready) == sorted(RACK.machines)
+    for name, guest in RACK.of(Guest).items():
+        assert all(ready.index(each) < ready.index(name) for each in (guest.node, *guest.needs))
+
+
+def test_a_node_s_guests_boot_before_the_next_node_where_one_boots_at_once(
+    calls: list[str],
+) -> None:
+    start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    assert calls.index("ready san1") < calls.index("on storage2")
+    assert calls.index("ready lxc1") < calls.index("on compute2")
 
 
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:

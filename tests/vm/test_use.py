@@ -215,9 +215,9 @@ def test_disk_loss_is_borne_and_mended_under_a_writer(rack: Rack, machine: str, 
 @pytest.mark.whole
 def test_mirror_over_two_sans_serves_on_without_one(rack: Rack) -> None:
     mirrored = [
-        (name, [leg.split("/")[0] for leg in host.volume])
+        (name, [san for san, _ in host.legs])
         for name, host in topology_of(rack).of(LxcHost).items()
-        if len(host.volume) > 1
+        if len(host.legs) > 1
     ]
     assert mirrored
     for name, sans in mirrored:
