@@ -5,7 +5,7 @@ real lab machine's disks are checked on that machine.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -20,8 +20,10 @@ from config.bill import EXTENT, bill, extents, guests_need
 from config.errors import Problem
 from config.topology import (
     BootServer,
+    ComputeNode,
     Firewall,
     Guest,
+    Hypervisor,
     LxcHost,
     NbdUser,
     NfsServer,
@@ -36,7 +38,9 @@ from config.topology import (
 from config.units import format_size
 
 FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
-PLACE = {San: StorageNode, NfsServer: Node, LxcHost: Node}
+PLACE: Mapping[type[Guest], type[Hypervisor]] = {
+    San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,7 @@ def _places(topology: Topology) -> Iterator[Problem]:
     for name, guest in topology.of(Guest).items():
         wanted = PLACE[type(guest)]
         node = topology.machines.get(guest.node)
-        fits = isinstance(node, StorageNode) == (wanted is StorageNode)
-        if not isinstance(node, Node) or not fits or isinstance(node, BootServer | Router):
+        if not isinstance(node, wanted):
             kind = "a storage node" if wanted is StorageNode else "a compute node"
             yield Problem(
                 f"machines.{name}.node", guest.node, f"this role runs on {kind}",

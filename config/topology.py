@@ -132,7 +132,11 @@ class Router(Server):
     role: Literal["router"]
 
 
-class StorageNode(Server):
+class Hypervisor(Server):
+    """A server that can run second-level guests."""
+
+
+class StorageNode(Hypervisor):
     """Assembles its disks with mdadm and hands the raw array to its SAN guest."""
 
     role: Literal["storage"]
@@ -140,8 +144,8 @@ class StorageNode(Server):
     array: RaidLevel = 1
 
 
-class ComputeNode(Server):
-    """Runs second-level guests."""
+class ComputeNode(Hypervisor):
+    """Runs all guests but SANs."""
 
     role: Literal["compute"]
 

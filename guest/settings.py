@@ -14,6 +14,7 @@ from config import addressing, names, reach
 from config.topology import (
     BootServer,
     Firewall,
+    Hypervisor,
     LxcHost,
     Machine,
     NbdUser,
@@ -70,8 +71,6 @@ def files(stack: str, topology: Topology, name: str) -> Files:
     for kind, make in MAKERS.items():
         if isinstance(machine, kind):
             found |= make(place, machine)
-    if topology.guests_on(name):
-        found |= _node(place)
     return found
 
 
@@ -171,7 +170,7 @@ def _array(place: Place, level: int, disks: Sequence[str], patience: int) -> Fil
     return {"etc/rack/array.conf": settings}
 
 
-def _node(place: Place) -> Files:
+def _hypervisor(place: Place, _machine: Hypervisor) -> Files:
     guests = place.topology.guests_on(place.name)
     records = [
         f"{name} {addressing.nics(place.stack, place.topology, name)[0].mac_dashed}\n"
@@ -230,6 +229,7 @@ MAKERS: Mapping[type[Machine], Callable[[Place, Any], Files]] = {
     BootServer: _boot_server,
     Router: _router,
     Firewall: _firewall,
+    Hypervisor: _hypervisor,
     StorageNode: _storage,
     San: _san,
     NfsServer: _nfs,

@@ -106,6 +106,12 @@ def test_a_mirror_has_a_leg_on_each_san() -> None:
     assert "etc/rack/array.conf" not in settings.files(STACK, whole, "lxc1")
 
 
+def test_a_node_without_guests_sets_no_memory_aside() -> None:
+    bare = load_topology(FOLDER / "servers.yaml", STACK)
+    for name in ("storage1", "compute1"):
+        assert settings.files(STACK, bare, name)["etc/rack/hugepages.conf"] == "pages=0\n"
+
+
 def test_dhcp_knows_every_machine_that_boots_from_the_network() -> None:
     text = settings.files(STACK, RACK, "laptop")["etc/dnsmasq.conf"]
     assert text.count("dhcp-host=") == len(MACHINES)
