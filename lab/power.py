@@ -11,7 +11,7 @@ from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import BMC_USER, Settings
 from config.topology import Server
-from lab.remote import VIRSH, ask
+from lab.remote import VIRSH, ask, patiently
 
 # Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
 BUTTON = f"""
@@ -27,8 +27,9 @@ esac >/dev/null
 if is_on "$1"; then echo on; else echo off; fi
 """
 
-# A start takes libvirt seconds where all is emulated, hence the patience of -N and -R. A cycle is
-# two commands: VirtualBMC has none.
+# A start takes libvirt seconds where all is emulated, hence the patience of -N and -R. While many
+# machines start, a BMC refuses what ipmitool sends again, or a session: all of it is tried again.
+PATIENCE_S = 120
 IPMI = """
 read -r IPMI_PASSWORD
 export IPMI_PASSWORD
@@ -36,10 +37,7 @@ address=$1 user=$2 action=$3 pxe=$4
 chassis() { ipmitool -I lanplus -H "$address" -U "$user" -E -N 20 -R 3 chassis "$@"; }
 {
     [ "$pxe" = no ] || chassis bootdev pxe
-    case $action in
-        cycle) chassis power off && chassis power on ;;
-        on | off | reset) chassis power "$action" ;;
-    esac
+    [ "$action" = status ] || chassis power "$action"
 } >/dev/null
 chassis power status
 """
@@ -70,10 +68,14 @@ def power(
     machine = settings.machine(name)
     if isinstance(machine, Server):
         address = addressing.bmc(settings.topology, machine).ip
-        words = [address, BMC_USER, action.value, "pxe" if pxe else "no"]
         password = f"{settings.bmc_password(name)}\n".encode()
-        command = ["sh", "-euc", IPMI, "power", *words]
-        said = ask(settings, via or access.LAB_MACHINE, command, stdin=password)
+        # VirtualBMC has no cycle.
+        for each in (Action.OFF, Action.ON) if action is Action.CYCLE else (action,):
+            words = [address, BMC_USER, each.value, "pxe" if pxe else "no"]
+            command = ["sh", "-euc", IPMI, "power", *words]
+            said = patiently(PATIENCE_S)(
+                ask, settings, via or access.LAB_MACHINE, command, stdin=password
+            )
         return said.split()[-1]
     if pxe or via:
         option = "--pxe" if pxe else "--via"

@@ -1,0 +1,35 @@
+"""What is said to a BMC, and how often."""
+
+import pytest
+
+from artefacts import CommandFailed
+from config.access import LabMachine
+from config.load import FOLDER, load_topology
+from config.settings import Settings
+from lab.power import Action, power
+
+TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
+SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), "emulated", "00" * 32)
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [(Action.STATUS, ["status"]), (Action.RESET, ["reset"]), (Action.CYCLE, ["off", "on"])],
+)
+def test_a_bmc_that_is_busy_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, action: Action, said: list[str]
+) -> None:
+    heard: list[str] = []
+    busy = [True]
+
+    def ask(_: Settings, __: str, command: list[str], **___: object) -> str:
+        if busy:
+            busy.pop()
+            raise CommandFailed("Unable to set Chassis Power Control to Up/On")
+        heard.append(str(command[-2]))
+        return "Chassis Power is on\n"
+
+    monkeypatch.setattr("lab.power.ask", ask)
+    monkeypatch.setattr("lab.remote.PAUSE_S", 0)
+    assert power(SETTINGS, "compute1", action) == "on"
+    assert heard == said
