@@ -65,19 +65,21 @@ class RackWatch:
                 for future in wait(asked, return_when=FIRST_COMPLETED).done:
                     host = asked.pop(future)
                     self._answers[host] = future.result()
+                    runs = self._runs()
                     for name in settings.topology.machines:
-                        if settings.host_of(name) == host and self._power(name) == "on":
+                        here = settings.host_of(name) == host
+                        if here and power_of(settings, name, runs) == "on":
                             asked[pool.submit(_asked, settings, name)] = name
                 yield self._report()
 
-    def _power(self, name: str) -> str:
-        return power_of(self._settings, name, {n: each.runs for n, each in self._answers.items()})
+    def _runs(self) -> dict[str, set[str] | None]:
+        return {name: answer.runs for name, answer in self._answers.items()}
 
     def _report(self) -> dict[str, MachineStatus]:
-        settings, topology = self._settings, self._settings.topology
+        settings, topology, runs = self._settings, self._settings.topology, self._runs()
         report: dict[str, MachineStatus] = {}
         for name, machine in topology.machines.items():
-            power = self._power(name)
+            power = power_of(settings, name, runs)
             answer = self._answers.get(name, UNASKED) if power == "on" else UNASKED
             report[name] = MachineStatus(
                 level=1 if isinstance(machine, Node) else 2,

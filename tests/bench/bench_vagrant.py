@@ -10,7 +10,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_lowercase
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -76,10 +75,9 @@ class Disk:
 def disks_of(name: str, server: Server) -> list[Disk]:
     """A server's disks, blank ones in Vagrant's pool."""
     sizes = server.disks if isinstance(server, StorageNode) else ()
-    devices = [f"sd{letter}" for letter in ascii_lowercase]
     return [
         Disk(device, f"{POOL}/{name}-{device}.raw", size)
-        for device, size in zip(devices, sizes, strict=False)
+        for device, size in names.node_disks(sizes).items()
     ]
 
 
