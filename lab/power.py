@@ -28,18 +28,14 @@ if is_on "$1"; then echo on; else echo off; fi
 """
 
 # A start takes libvirt seconds where all is emulated, hence the patience of -N and -R. While many
-# machines start, a BMC refuses what ipmitool sends again, or a session: all of it is tried again.
+# machines start, a BMC refuses what ipmitool sends again, or a session: that is tried again.
 PATIENCE_S = 120
 IPMI = """
 read -r IPMI_PASSWORD
 export IPMI_PASSWORD
-address=$1 user=$2 action=$3 pxe=$4
-chassis() { ipmitool -I lanplus -H "$address" -U "$user" -E -N 20 -R 3 chassis "$@"; }
-{
-    [ "$pxe" = no ] || chassis bootdev pxe
-    [ "$action" = status ] || chassis power "$action"
-} >/dev/null
-chassis power status
+address=$1 user=$2
+shift 2
+ipmitool -I lanplus -H "$address" -U "$user" -E -N 20 -R 3 chassis "$@"
 """
 
 
@@ -67,12 +63,16 @@ def power(
     """
     machine = settings.machine(name)
     if isinstance(machine, Server):
+        # VirtualBMC has no cycle.
+        acts = {Action.CYCLE: ["off", "on"], Action.STATUS: []}.get(action, [action.value])
+        chassis = [["power", act] for act in acts] + [["power", "status"]]
+        if pxe:
+            chassis.insert(0, ["bootdev", "pxe"])
         address = addressing.bmc(settings.topology, machine).ip
         password = f"{settings.bmc_password(name)}\n".encode()
-        # VirtualBMC has no cycle.
-        for each in (Action.OFF, Action.ON) if action is Action.CYCLE else (action,):
-            words = [address, BMC_USER, each.value, "pxe" if pxe else "no"]
-            command = ["sh", "-euc", IPMI, "power", *words]
+        # Each tried again by itself: a reset isn't sent twice because the question after it failed.
+        for words in chassis:
+            command = ["sh", "-euc", IPMI, "ipmi", address, BMC_USER, *words]
             said = patiently(PATIENCE_S)(
                 ask, settings, via or access.LAB_MACHINE, command, stdin=password
             )
