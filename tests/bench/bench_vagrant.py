@@ -33,17 +33,26 @@ MOUNT = f"""
 cd {CHROOT}
 for each in proc sys dev run/libvirt; do
     mkdir -p $each
-    mountpoint -q $each || mount --rbind /$each $each
+    mountpoint -q $each || mount --rbind --make-rslave /$each $each
 done
 mkdir -p {POOL}
 {VIRSH} pool-info vagrant >/dev/null 2>&1 ||
     {VIRSH} pool-create-as vagrant dir --target {POOL} >/dev/null
 """
+# What Ruby tells of its stack would push the error out of a failed command's last lines.
+QUIET = "{ grep -v -e '^[[:space:]]*from ' -e '^/usr/share/' || true; }"
 VAGRANT = f"chroot {CHROOT} env HOME=/root VAGRANT_CWD=/root LC_ALL=C.UTF-8 vagrant"
-UNMOUNT = f"""
-{VIRSH} pool-destroy vagrant
-for each in proc sys dev run/libvirt; do umount -R -l {CHROOT}/$each; done
-rm -rf {POOL} {CHROOT}
+# `vagrant destroy` fails without a management network (vagrant-libvirt 0.11, list_networks.rb).
+CLEAR = f"""
+for each in $({VIRSH} list --all --name | grep '^root_'); do
+    {VIRSH} destroy $each || true
+    {VIRSH} undefine $each
+done
+! {VIRSH} pool-info vagrant >/dev/null 2>&1 || {VIRSH} pool-destroy vagrant
+for each in proc sys dev run/libvirt; do
+    ! mountpoint -q {CHROOT}/$each || umount -R -l {CHROOT}/$each
+done
+rm -rf --one-file-system {POOL} {CHROOT}
 """
 
 
@@ -113,7 +122,7 @@ def by_pulumi(settings: Settings) -> float:
 
 def by_vagrant(settings: Settings) -> float:
     """Seconds from `vagrant up` to the last server that was ready."""
-    on_lab_machine(settings, f"rm -rf {CHROOT}; mkdir -p {CHROOT}")
+    on_lab_machine(settings, f"{CLEAR}\nmkdir -p {CHROOT}")
     on_lab_machine(settings, f"tar -xf - -C {CHROOT}", stdin=packages().read_bytes())
     on_lab_machine(settings, MOUNT)
     for name, server in settings.topology.of(Server).items():
@@ -123,14 +132,15 @@ def by_vagrant(settings: Settings) -> float:
     on_lab_machine(settings, f"cat >{CHROOT}/root/Vagrantfile", stdin=text)
     began = time.monotonic()
     try:
-        print(on_lab_machine(settings, f"{VAGRANT} up --provider=libvirt"))
+        up = f"set -o pipefail; {VAGRANT} up --provider=libvirt 2>&1 | {QUIET}"
+        print(on_lab_machine(settings, up))
         print(f"vagrant up itself: {time.monotonic() - began:.0f} s", flush=True)
         for name in settings.topology.of(Server):
             wait_ready(settings, name)
             print(f"{name} ready {time.monotonic() - began:.0f} s", flush=True)
         return time.monotonic() - began
     finally:
-        on_lab_machine(settings, f"{VAGRANT} destroy --force; {UNMOUNT}")
+        on_lab_machine(settings, CLEAR)
 
 
 def main() -> None:
