@@ -14,6 +14,7 @@ from artefacts import cached, digest, run
 
 # What `make savedefconfig` makes of its configuration, in the kernel's source.
 CONFIG = Path(__file__).parent / "kernel.config"
+TICKS = 25  # a second; the menu begins with 100 (docs/decisions/0004-kernel.md)
 HINT = "the compiler's last words are above; setup.sh installs what it needs"
 
 
@@ -34,6 +35,7 @@ def _build(work: Path) -> None:
     (archive,) = (work / "deb/usr/src").glob("linux-source-*.tar.xz")
     source.mkdir()
     run(["tar", "-xJf", archive, "--strip-components=1", "-C", source])
+    _set_ticks(source / "kernel/Kconfig.hz")
     shutil.copyfile(CONFIG, source / ".config")
     cores = len(os.sched_getaffinity(0))
     make: list[str | Path] = ["make", "-s", "-C", source, f"-j{cores}"]
@@ -48,3 +50,12 @@ def _build(work: Path) -> None:
     for folder in (source, work / "deb"):
         shutil.rmtree(folder)
     kernel.depmod(work, kernel.modules_folder(work).name)
+
+
+def _set_ticks(menu: Path) -> None:
+    """Let the configuration's HZ_100 mean TICKS."""
+    text = menu.read_text()
+    wanted = "default 100 if HZ_100"
+    if text.count(wanted) != 1:
+        raise ValueError(f"{menu.name} of this kernel has no '{wanted}'; TICKS can't be set")
+    menu.write_text(text.replace(wanted, f"default {TICKS} if HZ_100"))
