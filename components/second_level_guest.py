@@ -18,7 +18,7 @@ from components.lab import Lab
 from components.machine import BootTree, MachineArgs
 
 GUEST_TREES = "/media/ram/guests"  # guest/hypervisor keeps one boot tree a guest there
-SHARE = "boot"  # the 9p mount tag, as guest/initramfs/init expects it
+SHARE, IMAGES = "boot", "images"  # 9p mount tags, as guest/initramfs/init expects them
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class SecondLevelGuest(pulumi.ComponentResource):
             cmdlines=_kernel_line(args.machine.mac_dashed),
             filesystems=[
                 libvirt.DomainFilesystemArgs(
-                    source=folder, target=SHARE, readonly=True, accessmode="passthrough"
+                    source=source, target=share, readonly=True, accessmode="passthrough"
                 )
+                for share, source in ((SHARE, folder), (IMAGES, f"{folder}/images"))
             ],
             disks=[libvirt.DomainDiskArgs(block_device=disk)] if disk else [],
         )

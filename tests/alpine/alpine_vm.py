@@ -190,5 +190,9 @@ def direct(tree: Tree, scheme: str) -> list[str]:
     line = f"{QUIET} rack.tree={scheme} rack.machine={MAC}"
     boot = tree.folder / "boot"
     kernel = ["-kernel", str(boot / "vmlinuz"), "-initrd", str(boot / "initramfs")]
-    share = f"local,path={tree.folder},mount_tag=boot,security_model=none,readonly=on"
-    return [*kernel, "-append", line, "-virtfs", share]
+    folders = {"boot": tree.folder, "images": tree.folder / "images"}
+    shares = [
+        f"local,path={folder},mount_tag={tag},security_model=none,readonly=on"
+        for tag, folder in folders.items()
+    ]
+    return [*kernel, "-append", line, *(part for each in shares for part in ("-virtfs", each))]
