@@ -1,6 +1,6 @@
 """What set-up builds once and keeps: tools, packages, images.
 
-Owns the cache folder, running programs, and showing progress. Leaves what is built to
+Owns the cache folder, running programs, compiling Go, and showing progress. Leaves what is built to
 `plugins/`, `alpine/` and `labmachine/`, and never touches a machine of the rack.
 """
 

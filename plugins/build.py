@@ -2,7 +2,7 @@
 
 `python -m plugins.build` does it all and prints the environment as shell lines. Owns which
 programs are built, when the user's own Pulumi is used instead, and the environment that
-Pulumi must run with. Leaves compiling to `plugins.golang`.
+Pulumi must run with. Leaves compiling to `artefacts.golang`.
 """
 
 import json
@@ -16,7 +16,10 @@ from pathlib import Path
 
 from artefacts import CommandFailed, cache_root, cached, digest, run
 from artefacts.cache import PROJECT
-from plugins.golang import go, program
+from artefacts.golang import go, program
+
+MODULES = Path(__file__).resolve().parent
+"""The Go modules, a folder each."""
 
 CLI = "3.255.0"
 """The CLI that is built; a user's own is used from this version of the same major on."""
@@ -121,13 +124,13 @@ def users_own() -> list[Path]:
 
 def _built() -> list[Path]:
     cli = program(
-        "cli",
+        MODULES / "cli",
         "pulumi",
         "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
         f"-X {VERSION_VARIABLE}={CLI}",
     )
     host = program(
-        "langhost",
+        MODULES / "langhost",
         "pulumi-language-python",
         "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
     )
@@ -138,10 +141,11 @@ def _runner() -> Path:
     """pulumi-language-python-exec, a Python script in the SDK that the CLI is built with."""
 
     def copy(folder: Path) -> None:
-        go("cli", "mod", "download", "github.com/pulumi/pulumi/sdk/v3")
-        sdk = go("cli", "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3").strip()
+        sdk, module = "github.com/pulumi/pulumi/sdk/v3", MODULES / "cli"
+        go(module, "mod", "download", sdk)
+        origin = Path(go(module, "list", "-m", "-f", "{{.Dir}}", sdk).strip())
         script = folder / "pulumi-language-python-exec"
-        script.write_bytes((Path(sdk) / "python" / "cmd" / script.name).read_bytes())
+        script.write_bytes((origin / "python" / "cmd" / script.name).read_bytes())
         script.chmod(0o755)
 
     return cached("tools", f"python-exec-{CLI}", copy) / "pulumi-language-python-exec"
@@ -150,7 +154,9 @@ def _runner() -> Path:
 def _install(tools: Path, plugin: str) -> None:
     """Put our build of a resource plugin where Pulumi looks for the SDK's version of it."""
     wanted = version(f"pulumi-{plugin}")
-    binary = program(plugin, f"pulumi-resource-{plugin}", variables=f"-X main.version={wanted}")
+    binary = program(
+        MODULES / plugin, f"pulumi-resource-{plugin}", variables=f"-X main.version={wanted}"
+    )
     folder = home() / "plugins" / f"resource-{plugin}-v{wanted}"
     marker = folder / "built-from"
     if marker.is_file() and marker.read_text() == binary.parent.name:

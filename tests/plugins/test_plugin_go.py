@@ -1,25 +1,25 @@
 """The plugins' Go code is formatted and vetted, and its own tests pass."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from plugins.golang import MODULES, go
+from artefacts.golang import go
+from plugins.build import MODULES
 
 
 # Not libvirt's schema generator: it alone needs a minute to compile.
 @pytest.mark.parametrize("packages", [["libvirt", ".", "./provider"], ["command", "./..."]])
 @pytest.mark.usefixtures("pulumi")
 def test_go_vet_finds_nothing(packages: list[str]) -> None:
-    go(packages[0], "vet", "-trimpath", *packages[1:])
+    go(MODULES / packages[0], "vet", "-trimpath", *packages[1:])
 
 
 def test_gofmt_would_change_nothing() -> None:
-    files = [str(path) for path in Path(MODULES).rglob("*.go")]
+    files = [str(path) for path in MODULES.rglob("*.go")]
     done = subprocess.run(["gofmt", "-l", *files], capture_output=True, text=True, check=True)
     assert done.stdout == ""
 
 
 def test_the_command_plugins_own_tests_pass() -> None:
-    go("command", "test", "-trimpath", "-vet=off", "./remote")
+    go(MODULES / "command", "test", "-trimpath", "-vet=off", "./remote")
