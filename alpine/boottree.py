@@ -1,9 +1,10 @@
 """What every boot tree has, whichever machines it serves.
 
-Owns that list: kernel and initramfs, the PXE script, the quarantine image. Leaves building each
-to `initramfs` and `image`, and machines' own files to their entries.
+Owns that list: kernel and initramfs, their sums, the PXE script, the quarantine image. Leaves
+building each to `initramfs` and `image`, and machines' own files to their entries.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from alpine import image, initramfs
@@ -20,13 +21,15 @@ def common_key() -> str:
 def common_files() -> dict[str, Path]:
     """The common files by their path in the tree, built if need be."""
     boot = initramfs.boot_files()
-    files = {f"boot/{name}": boot / name for name in ("vmlinuz", "vmlinux.gz", "initramfs")}
+    summed = [f"{name}.sha256" for name in initramfs.SUMMED]
+    names = ("vmlinuz", "vmlinux.gz", "initramfs", *summed)
+    files = {f"boot/{name}": boot / name for name in names}
     files["boot.ipxe"] = boot / "boot.ipxe"
     return files | image_files(QUARANTINE, QUARANTINE)
 
 
-def image_files(role: str, key: str) -> dict[str, Path]:
-    """A role's layers and their list, named `key` in the tree."""
-    built = image.role_image(role)
+def image_files(role: str, key: str, extra: Sequence[str] = ()) -> dict[str, Path]:
+    """The layers of a role with the folders `extra`, and their list, named `key` in the tree."""
+    built = image.role_image(role, extra)
     layers = {f"images/{layer.name}": layer for layer in built.layers}
     return {f"images/{key}.layers": built.list, **layers}

@@ -1,8 +1,9 @@
 """Role images: squashfs layers, one per folder of `guest/` that a role is made of.
 
 Owns what a layer holds, its name, and an image's list of layers. Leaves what is in a role to
-`guest/roles/<role>`, and what makes one machine different from another to its overlay.
-`python -m alpine.image ROLE` prints the image's folder.
+`guest/roles/<role>`, which other folders a rack's images have to `guest.consul`, building Go
+programs to `programs`, and what makes one machine different from another to its overlay.
+`python -m alpine.image ROLE [FOLDER...]` prints the image's folder.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alpine import rootfs, squashfs
+from alpine import programs, rootfs, squashfs
 from alpine.release import release_key
 from artefacts import cached, digest, run
 from guest.rolefiles import folders as included
@@ -21,7 +22,8 @@ from guest.rolefiles import listed
 
 GUEST = Path(__file__).parent.parent / "guest"
 COMMON = GUEST / "common"
-PARTS = ("packages", "remove", "root")
+PARTS = ("packages", "programs", "remove", "root")
+PROGRAMS = "usr/bin"
 
 
 @dataclass(frozen=True)
@@ -32,33 +34,41 @@ class RoleImage:
     layers: tuple[Path, ...]
 
 
-def role_folders(role: str) -> tuple[Path, ...]:
+def role_folders(role: str, extra: Sequence[str] = ()) -> tuple[Path, ...]:
     """The folders a role is made of, lowest first: `guest/common`, what it includes, its own.
 
+    `extra` are folders under `guest/` that lie right above `guest/common`, so that roles which
+    have the same share these layers.
+
     Raises:
-        FileNotFoundError: there is no such role.
+        FileNotFoundError: there is no such role or folder.
     """
     own = GUEST / "roles" / role
     if not own.is_dir():
         known = ", ".join(sorted(path.name for path in own.parent.iterdir()))
         raise FileNotFoundError(f"no role {role!r} in guest/roles; there are: {known}")
-    return (COMMON, *included(role))
+    above = tuple(GUEST / name for name in extra)
+    if missing := [path.name for path in above if not path.is_dir()]:
+        raise FileNotFoundError(f"no such folder in guest/: {', '.join(missing)}")
+    return (COMMON, *above, *included(role))
 
 
-def image_key(role: str) -> str:
+def image_key(role: str, extra: Sequence[str] = ()) -> str:
     """The image's name, known without building it: a digest of everything that goes in."""
-    return _key(role_folders(role))
+    return _key(role_folders(role, extra))
 
 
-def role_image(role: str) -> RoleImage:
+def role_image(role: str, extra: Sequence[str] = ()) -> RoleImage:
     """The image; layers that are missing are built.
 
     Needs root, or a user with subordinate ids: then it runs itself in a user namespace.
     """
-    folders = role_folders(role)
+    folders = role_folders(role, extra)
     if os.geteuid() != 0:
+        for name in _programs(folders):  # here, where one sees what takes minutes
+            programs.build(name)
         namespace = ["unshare", "--user", "--map-root-user", "--map-auto"]
-        run([*namespace, sys.executable, "-m", "alpine.image", role], cwd=GUEST.parent)
+        run([*namespace, sys.executable, "-m", "alpine.image", role, *extra], cwd=GUEST.parent)
     built = [_layer(folders[:height]) for height in range(1, len(folders) + 1)]
     return RoleImage(built[-1] / "layers", tuple(next(each.glob("*.squashfs")) for each in built))
 
@@ -66,7 +76,12 @@ def role_image(role: str) -> RoleImage:
 def _key(folders: Sequence[Path]) -> str:
     code = [Path(__file__), Path(rootfs.__file__), Path(squashfs.__file__)]
     parts = [each / name for each in folders for name in PARTS]
-    return digest(release_key(), *[part for part in parts if part.exists()], *code)
+    built = [programs.key(name) for name in _programs(folders)]
+    return digest(release_key(), *[part for part in parts if part.exists()], *built, *code)
+
+
+def _programs(folders: Sequence[Path]) -> list[str]:
+    return sorted({name for each in folders for name in listed(each / "programs")})
 
 
 def _layer(folders: Sequence[Path]) -> Path:
@@ -79,6 +94,10 @@ def _layer(folders: Sequence[Path]) -> Path:
 def _build(folders: Sequence[Path], key: str, work: Path) -> None:
     root = work / "root"
     rootfs.install({name for each in folders for name in listed(each / "packages")}, root)
+    for name in _programs(folders):
+        target = root / PROGRAMS / name
+        shutil.copyfile(programs.build(name), target)
+        target.chmod(0o755)
     for folder in folders:
         rootfs.copy_in(folder / "root", root)
     rootfs.finish(root)
@@ -97,4 +116,4 @@ def _build(folders: Sequence[Path], key: str, work: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(role_image(sys.argv[1]).list.parent)
+    print(role_image(sys.argv[1], sys.argv[2:]).list.parent)

@@ -5,6 +5,7 @@ putting the boot files and images into a tree to those who make one.
 """
 
 import gzip
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,8 @@ SOURCE = Path(__file__).parent.parent / "guest/initramfs"
 SCRIPT = SOURCE.parent / "roles/boot-server/boot.ipxe"
 FOLDERS = ("bin", "dev", "etc", "lib", "lib/modules")
 LOADER = "lib/ld-musl-x86_64.so.1"
+SUMMED = ("vmlinux.gz", "initramfs")
+"""What nodes fetch for their guests; they check it against its sum, in `<name>.sha256`."""
 
 
 def boot_files_key() -> str:
@@ -26,7 +29,10 @@ def boot_files_key() -> str:
 
 
 def boot_files() -> Path:
-    """A folder with `vmlinuz`, `vmlinux.gz` (an ELF file, PVH entry), `initramfs`, `boot.ipxe`."""
+    """A folder with `vmlinuz`, `vmlinux.gz` (an ELF file, PVH entry), `initramfs`, `boot.ipxe`.
+
+    And the sums of those that are SUMMED.
+    """
     return cached("boot", boot_files_key(), _build, title="kernel and initramfs")
 
 
@@ -38,6 +44,9 @@ def _build(work: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         content = _archive(Path(scratch))
     (work / "initramfs").write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
+    for name in SUMMED:
+        sha256 = hashlib.sha256((work / name).read_bytes()).hexdigest()
+        (work / f"{name}.sha256").write_text(f"{sha256}\n")
 
 
 def _archive(scratch: Path) -> bytes:

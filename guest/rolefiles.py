@@ -27,6 +27,10 @@ def folders(role: str) -> tuple[Path, ...]:
 
 
 @cache
-def services(role: str) -> tuple[str, ...]:
-    """The OpenRC services of a role's default runlevel, sorted."""
-    return tuple(sorted({name for each in folders(role) for name in listed(each / "services")}))
+def services(role: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The OpenRC services of a role's default runlevel, sorted.
+
+    `extra` are the folders under `guest/` that its image has beside the role's.
+    """
+    all_folders = (*(GUEST / name for name in extra), *folders(role))
+    return tuple(sorted({name for each in all_folders for name in listed(each / "services")}))
