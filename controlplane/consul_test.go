@@ -1,0 +1,459 @@
+//go:build consul
+
+package main
+
+// Tests against a real consul: a development agent on loopback with ACLs, started once. CONSUL names the binary.
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"golang.org/x/sys/unix"
+)
+
+const management = "11111111-2222-3333-4444-555555555555"
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		folder, err := os.MkdirTemp("", "consul")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(folder)
+		runDir = filepath.Join(folder, "run")
+		ports := map[string]int{"dns": -1, "grpc": -1, "grpc_tls": -1}
+		for _, name := range []string{"http", "server", "serf_lan", "serf_wan"} {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				panic(err)
+			}
+			ports[name] = listener.Addr().(*net.TCPAddr).Port
+			defer listener.Close()
+			listener.Close()
+		}
+		settings, _ := json.Marshal(map[string]any{
+			"node_name": "a", "ports": ports, "log_level": "warn", "bind_addr": "127.0.0.1",
+			"acl": map[string]any{"enabled": true, "default_policy": "deny", "tokens": map[string]string{"initial_management": management}},
+		})
+		path := filepath.Join(folder, "consul.json")
+		if err := os.WriteFile(path, settings, 0o600); err != nil {
+			panic(err)
+		}
+		agent := exec.Command(os.Getenv("CONSUL"), "agent", "-dev", "-config-file="+path)
+		agent.Stdout, _ = os.Create(filepath.Join(folder, "log"))
+		agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		if err := agent.Start(); err != nil {
+			panic(fmt.Sprintf("CONSUL '%s': %v; it must name consul's binary", os.Getenv("CONSUL"), err))
+		}
+		defer agent.Wait()
+		defer agent.Process.Kill()
+		os.Setenv("CONSUL_HTTP_ADDR", "127.0.0.1:"+strconv.Itoa(ports["http"]))
+		return m.Run()
+	}())
+}
+
+// fresh is the store without any key of ours, and the time a test may take.
+func fresh(t *testing.T) (context.Context, *store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	s, err := newStore(management, 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, s.deleteTree(ctx, "rack/"))
+	return ctx, s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustFail(t *testing.T, err error, words string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), words) {
+		t.Fatalf("no error with '%s': %v", words, err)
+	}
+}
+
+// within waits until it is true.
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in %v: %s", limit, what)
+		}
+	}
+}
+
+func serverConfig(t *testing.T, name string) *config {
+	return &config{
+		Name: name, MAC: mac1, Address: "127.0.0.1", BootAddress: "127.0.0.9/8", Device: "lo", Tree: t.TempDir(), State: t.TempDir(), Founder: true,
+		Servers: map[string]string{name: "127.0.0.1"}, ProofSeconds: 1, LoneProofSeconds: 3, PeerPort: 1, Token: management,
+	}
+}
+
+// stick fills a tree as the stick brings it: one image of two layers, one machine.
+func stick(t *testing.T, tree string) entry {
+	t.Helper()
+	write := func(name, content string) string {
+		must(t, writeFile(filepath.Join(tree, name), []byte(content)))
+		return sumOf([]byte(content))
+	}
+	for _, name := range []string{"boot.ipxe", "boot/vmlinuz", "boot/vmlinux.gz", "boot/initramfs"} {
+		write(name, "this is "+name)
+	}
+	one, two := write("images/one.squashfs", "layer one"), write("images/two.squashfs", "layer two")
+	write("images/san.layers", one+"  one.squashfs\n"+two+"  two.squashfs\n")
+	overlay, commit := string(archive(t, etcFile("etc/hostname", 4))), string(archive(t, etcFile("etc/fstab", 4)))
+	e := entry{"san", sumOf([]byte(overlay)), sumOf([]byte(commit))}
+	write("machines/"+mac1+"/overlay-"+e.overlay+".tar.gz", overlay)
+	write("machines/"+mac1+"/commit-"+e.commit+".tar.gz", commit)
+	write("machines/"+mac1+"/boot.env", e.text(mac1))
+	return e
+}
+
+func TestValuesInParts(t *testing.T) {
+	ctx, s := fresh(t)
+	for _, size := range []int{0, 1, partBytes, partBytes + 1, 3*partBytes + 7} {
+		data := []byte(strings.Repeat("0123456789", size/10+1)[:size])
+		sum := sumOf(data)
+		op, err := s.blobOp(ctx, sum, data)
+		must(t, err)
+		must(t, s.transact(ctx, api.KVTxnOps{op}))
+		if pair, _ := s.get(ctx, blobPrefix+sum, false); (pair.Flags == inParts) != (size > partBytes) {
+			t.Errorf("%d bytes: flags %d", size, pair.Flags)
+		}
+		got, err := s.blob(ctx, sum)
+		must(t, err)
+		if len(got) != size {
+			t.Errorf("%d bytes: %d back", size, len(got))
+		}
+		mustFail(t, s.transact(ctx, api.KVTxnOps{op}), "changed by another")
+	}
+}
+
+func TestBootEntry(t *testing.T) {
+	ctx, s := fresh(t)
+	overlay := archive(t, etcFile("etc/hostname", 400<<10))
+	sum := sumOf(overlay)
+	set := func(input string) error {
+		return bootEntry(ctx, s, strings.NewReader(input), []string{"set", mac1, "san", sum})
+	}
+	mustFail(t, set(string(overlay)), "images/san.layers is not in the boot tree")
+	must(t, s.put(ctx, filePrefix+"images/san.layers", []byte(fileLine{sum, 1}.String())))
+	mustFail(t, set("something else"), "has sha256")
+	must(t, set(string(overlay)))
+	must(t, set("not read: it is there")) // which is allowed to be anything
+	commit := archive(t, etcFile("etc/fstab", 5))
+	must(t, bootEntry(ctx, s, strings.NewReader(string(commit)), []string{"commit", mac1}))
+	mustFail(t, bootEntry(ctx, s, strings.NewReader("x"), []string{"commit", mac1}), "no readable tar.gz")
+	mustFail(t, bootEntry(ctx, s, strings.NewReader(string(commit)), []string{"commit", mac2}), "no boot.env")
+	must(t, set("")) // keeps the commit
+	entries, err := s.entries(ctx, false)
+	must(t, err)
+	if want := (entry{"san", sum, sumOf(commit)}); entries[mac1] != want || len(entries) != 1 {
+		t.Errorf("entries: %+v", entries)
+	}
+	must(t, bootEntry(ctx, s, nil, []string{"remove", mac1}))
+	if entries, _ = s.entries(ctx, false); len(entries) != 0 {
+		t.Errorf("left: %+v", entries)
+	}
+}
+
+func TestBlobsNobodyNamesGoAfterAnHour(t *testing.T) {
+	ctx, s := fresh(t)
+	for _, text := range []string{"named", "old"} {
+		must(t, s.put(ctx, blobPrefix+sumOf([]byte(text)), []byte(text)))
+	}
+	must(t, s.put(ctx, entryPrefix+mac1, []byte(entry{"san", sumOf([]byte("named")), ""}.text(mac1))))
+	since, now := map[string]time.Time{}, time.Now()
+	for _, test := range []struct {
+		later time.Duration
+		left  int
+	}{{0, 2}, {59 * time.Minute, 2}, {61 * time.Minute, 1}} {
+		must(t, removeBlobs(ctx, s, since, now.Add(test.later)))
+		if keys, _ := s.keys(ctx, blobPrefix); len(keys) != test.left {
+			t.Errorf("after %v: %v", test.later, keys)
+		}
+	}
+}
+
+func TestImportThenACopy(t *testing.T) {
+	ctx, s := fresh(t)
+	founder := newTree(serverConfig(t, "a"), s)
+	e := stick(t, founder.config.Tree)
+	must(t, founder.sync(ctx)) // before the import it changes nothing
+	if _, err := os.Stat(founder.local("images/one.squashfs")); err != nil || founder.isSynced() {
+		t.Fatal("the tree was touched, or called complete, before it was imported")
+	}
+	must(t, importTree(ctx, founder))
+	files, err := s.files(ctx, false)
+	must(t, err)
+	if len(files) != 7 {
+		t.Errorf("registered: %v", files)
+	}
+	must(t, founder.sync(ctx))
+	if !founder.isSynced() {
+		t.Error("the founder's tree is not complete after its import")
+	}
+	peer := httptest.NewServer(treeHandler(founder.config.Tree, func() bool { return true }, founder.has))
+	defer peer.Close()
+	host, port, _ := net.SplitHostPort(peer.Listener.Addr().String())
+
+	c := serverConfig(t, "b")
+	c.Servers["a"] = host
+	c.PeerPort, _ = strconv.Atoi(port)
+	copied := newTree(c, s)
+	must(t, s.put(ctx, configKey, []byte("dhcp-range=x\n")))
+	must(t, writeFile(copied.local("images/gone.squashfs"), []byte("x")))
+	must(t, writeFile(copied.local("boot/vmlinuz"), []byte("THIS IS boot/vmlinuz"))) // the right size, not the right content
+	must(t, copied.sync(ctx))
+	for name, line := range files {
+		if sum, err := sumOfFile(copied.local(name), false); err != nil || sum != line.sum {
+			t.Errorf("%s: %s, %v", name, sum, err)
+		}
+	}
+	text, _ := os.ReadFile(copied.local("machines/" + mac1 + "/boot.env"))
+	if string(text) != e.text(mac1) || !copied.isSynced() || copied.dhcpConfig() != "dhcp-range=x\n" {
+		t.Errorf("boot.env is %q, synced %v, dhcp %q", text, copied.isSynced(), copied.dhcpConfig())
+	}
+	if found := copied.below("images/gone.squashfs"); len(found) > 0 {
+		t.Error("an image nobody registered is still there")
+	}
+	if pairs, _ := s.list(ctx, holderPrefix, false); len(pairs) != 2 || string(pairs["a"].Value) != string(pairs["b"].Value) {
+		t.Errorf("holders: %v", pairs)
+	}
+	// The machine goes; a file appears that no server has.
+	must(t, s.delete(ctx, entryPrefix+mac1))
+	must(t, s.put(ctx, filePrefix+"images/new.squashfs", []byte(fileLine{sumOf([]byte("new")), 3}.String())))
+	mustFail(t, copied.sync(ctx), "is on no server")
+	if copied.isSynced() {
+		t.Error("complete without a file")
+	}
+	must(t, writeFile(founder.local("images/new.squashfs"), []byte("new")))
+	must(t, founder.sync(ctx))
+	must(t, copied.sync(ctx))
+	if found := copied.below("machines/*"); len(found) > 0 || !copied.isSynced() {
+		t.Errorf("left: %v, synced %v", found, copied.isSynced())
+	}
+}
+
+func TestBootImageAndFile(t *testing.T) {
+	ctx, s := fresh(t)
+	l := &library{t.TempDir(), s}
+	run := func(input string, args ...string) (string, error) {
+		var output strings.Builder
+		command := bootImage
+		if args[0] == "file" {
+			command, args = bootFile, args[1:]
+		}
+		err := command(ctx, l, strings.NewReader(input), &output, args)
+		return output.String(), err
+	}
+	list := sumOf([]byte("1")) + "  one.squashfs\n" + sumOf([]byte("2")) + "  two.squashfs\n"
+	if got, err := run(list, "lacks"); err != nil || got != "one.squashfs\ntwo.squashfs\n" {
+		t.Errorf("lacks: %q, %v", got, err)
+	}
+	_, err := run("3", "put", "one.squashfs", sumOf([]byte("1")))
+	mustFail(t, err, "nothing was changed")
+	_, err = run("1", "put", "one.squashfs", sumOf([]byte("1")))
+	must(t, err)
+	_, err = run(list, "list", "san")
+	mustFail(t, err, "two.squashfs")
+	_, err = run("2", "put", "two.squashfs", sumOf([]byte("2")))
+	must(t, err)
+	if got, err := run(list, "lacks"); err != nil || got != "" {
+		t.Errorf("lacks: %q, %v", got, err)
+	}
+	_, err = run(list, "list", "san")
+	must(t, err)
+	_, err = run("junk\n", "lacks")
+	mustFail(t, err, "no line of a list")
+
+	sum := sumOf([]byte("kernel"))
+	for _, want := range []string{"missing\n", "there\n"} {
+		if got, err := run("", "file", "check", "boot/initramfs", sum); err != nil || got != want {
+			t.Errorf("check: %q, %v, not %q", got, err, want)
+		}
+		_, err = run("kernel", "file", "put", "boot/initramfs", sum)
+		must(t, err)
+	}
+	_, err = run("x", "file", "put", "machines/x", sum)
+	mustFail(t, err, "machines/x")
+
+	left := func() int { files, _ := s.files(ctx, false); return len(files) }
+	must(t, l.prune(ctx))
+	if left() != 4 {
+		t.Errorf("young files were pruned: %d left", left())
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	for _, name := range []string{"san.layers", "one.squashfs", "two.squashfs"} {
+		must(t, os.Chtimes(l.local("images/"+name), old, old))
+	}
+	must(t, s.put(ctx, entryPrefix+mac1, []byte(entry{"san", sum, ""}.text(mac1))))
+	must(t, l.prune(ctx))
+	if left() != 4 {
+		t.Errorf("needed files were pruned: %d left", left())
+	}
+	must(t, s.delete(ctx, entryPrefix+mac1))
+	must(t, l.prune(ctx))
+	if left() != 1 {
+		t.Errorf("%d left after prune", left())
+	}
+}
+
+func TestCommitFromAMachine(t *testing.T) {
+	ctx, s := fresh(t)
+	rules := fmt.Sprintf(`key_prefix "rack/inbox/%[1]s" { policy = "write" } key "rack/entry/%[1]s" { policy = "read" } key "rack/rejected/%[1]s" { policy = "read" }`, mac1)
+	wanted := []tokenConfig{{"san1", "aaaaaaaa-2222-3333-4444-555555555555", rules}}
+	must(t, ensureTokens(ctx, s, wanted))
+	machine, err := newStore(wanted[0].Secret, 20*time.Second)
+	must(t, err)
+	its, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.watch(its, inboxPrefix, func() { takeInboxes(its, s) })
+	small, large := archive(t, etcFile("etc/a", 5)), archive(t, etcFile("etc/a", 2<<20))
+	if len(large) <= partBytes {
+		t.Fatalf("a large commit has %d bytes only", len(large))
+	}
+	send := func(data []byte) error { return sendCommit(ctx, machine, mac1, strings.NewReader(string(data))) }
+	mustFail(t, send(small), "no boot.env")
+	must(t, s.put(ctx, entryPrefix+mac1, []byte(entry{"san", sumOf([]byte("o")), ""}.text(mac1))))
+	must(t, s.put(ctx, blobPrefix+sumOf([]byte("o")), []byte("o")))
+	for _, data := range [][]byte{small, large, small, small} {
+		must(t, send(data))
+		entries, _ := s.entries(ctx, false)
+		if entries[mac1].commit != sumOf(data) {
+			t.Errorf("entry: %+v", entries[mac1])
+		}
+		within(t, 5*time.Second, "the former commit's blob goes", func() bool {
+			keys, _, _ := s.kv.Keys(blobPrefix, "", nil)
+			parts := 0
+			if len(data) > partBytes {
+				parts = (len(data) + partBytes - 1) / partBytes
+			}
+			return len(keys) == 2+parts
+		})
+	}
+	mustFail(t, send([]byte("junk")), "no readable tar.gz")
+	// One that lies there, wrong: refused with the reason, the last good stays.
+	must(t, machine.put(ctx, inboxPrefix+mac1, archive(t, etcFile("usr/x", 1))))
+	within(t, 10*time.Second, "a refusal", func() bool {
+		pair, _ := s.get(ctx, rejectedPrefix+mac1, false)
+		return pair != nil && strings.Contains(string(pair.Value), "not below etc/")
+	})
+	if left, _ := s.list(ctx, inboxPrefix, false); len(left) != 0 {
+		t.Errorf("inbox: %v", left)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	ctx, s := fresh(t)
+	one := tokenConfig{"one", "bbbbbbbb-2222-3333-4444-555555555555", `key "x" { policy = "read" }`}
+	two := tokenConfig{"two", "cccccccc-2222-3333-4444-555555555555", `key "x" { policy = "write" }`}
+	must(t, ensureTokens(ctx, s, []tokenConfig{one, two}))
+	must(t, ensureTokens(ctx, s, []tokenConfig{one, two}))
+	may := func(secret string) bool {
+		its, err := newStore(secret, 0)
+		must(t, err)
+		return its.put(ctx, "x", nil) == nil
+	}
+	if may(one.Secret) || !may(two.Secret) {
+		t.Error("rules are not as listed")
+	}
+	one.Rules = two.Rules
+	must(t, ensureTokens(ctx, s, []tokenConfig{one}))
+	within(t, 5*time.Second, "rules changed", func() bool { return may(one.Secret) && !may(two.Secret) })
+	must(t, ensureTokens(ctx, s, nil))
+	within(t, 5*time.Second, "the token goes", func() bool { return !may(one.Secret) })
+}
+
+// fakeGate records what the kernel would do.
+type fakeGate struct{ until time.Duration }
+
+func (g *fakeGate) open(until time.Duration) error { g.until = until; return nil }
+func (g *fakeGate) close() error                   { g.until = 0; return nil }
+
+func TestDaemonServesAndStops(t *testing.T) {
+	ctx, s := fresh(t)
+	s.patience = time.Time{}
+	c := serverConfig(t, "a")
+	stick(t, c.Tree)
+	must(t, os.MkdirAll(runDir, 0o755))
+	ownConfig = filepath.Join(c.Tree, "own.conf")
+	must(t, os.WriteFile(ownConfig, []byte("dhcp-range=own\n"), 0o600))
+	// In dnsmasq's place: writes a lease, then stays.
+	dnsmasq = filepath.Join(c.Tree, "dnsmasq.sh")
+	must(t, os.WriteFile(dnsmasq, []byte("#!/bin/sh\nfor arg; do case $arg in --dhcp-leasefile=*) sleep 0.2; echo lease >>${arg#*=};; esac; done\nexec sleep 1000\n"), 0o700))
+	fence := &fakeGate{}
+	d := newDaemon(c, s, fence)
+	its, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{})
+	go d.tree.run(its)
+	go func() { d.run(its); close(ended) }()
+	serving := func() bool {
+		text, _ := os.ReadFile(statusPath())
+		return strings.Contains(string(text), `"serving":true`) && strings.Contains(string(text), `"synced":true`)
+	}
+	within(t, 20*time.Second, "serving", serving)
+	within(t, 5*time.Second, "the lease in the KV", func() bool {
+		pair, _ := s.get(ctx, leasesKey, false)
+		return pair != nil && strings.Contains(string(pair.Value), "lease")
+	})
+	if pair, _ := s.get(ctx, leaseKey, false); pair == nil || !strings.HasSuffix(string(pair.Value), " 3 held") {
+		t.Errorf("lease: %v", pair)
+	}
+	if all := status(ctx, c, s); all.Leader != "a" || !all.Serving || !all.Servers["a"].Voter || !all.Servers["a"].Alive {
+		t.Errorf("status: %+v", all)
+	}
+	// Another server has the lease: it stops, takes it back, and waits for 1.2 times its seconds.
+	must(t, s.put(ctx, leaseKey, []byte("b X 2 held")))
+	within(t, 5*time.Second, "stopped", func() bool { return !serving() })
+	stopped := time.Now()
+	within(t, 10*time.Second, "serving again", serving)
+	if waited := time.Since(stopped); waited < 2*time.Second {
+		t.Errorf("waited for %v only", waited)
+	}
+	must(t, s.put(ctx, configKey, []byte("dhcp-range=new\n")))
+	within(t, 10*time.Second, "dnsmasq with the new configuration", func() bool {
+		text, _ := os.ReadFile(filepath.Join(runDir, "dnsmasq.conf"))
+		return string(text) == "dhcp-range=new\n"
+	})
+	cancel()
+	<-ended
+	if fence.until != 0 || serving() {
+		t.Error("open after the end")
+	}
+}
+
+func TestSnapshotBringsBackWhatWasDeleted(t *testing.T) {
+	ctx, s := fresh(t)
+	c := serverConfig(t, "a")
+	must(t, s.put(ctx, configKey, []byte("kept")))
+	must(t, saveSnapshot(ctx, c, s))
+	must(t, s.delete(ctx, configKey))
+	must(t, restoreSnapshot(ctx, s, c.snapshotPath()))
+	pair, err := s.get(ctx, configKey, false)
+	must(t, err)
+	if pair == nil || string(pair.Value) != "kept" {
+		t.Errorf("after restore: %v", pair)
+	}
+	mustFail(t, leadAlone(ctx, c, s), "leads; nothing was changed")
+}

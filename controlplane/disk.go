@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file owns files on disk: writing them whole or not at all, their sums, the lock between daemon and commands.
+
+// runDir holds what is gone after a reset; tests have their own.
+var runDir = "/run/control-plane"
+
+// writeFile makes the file's content this, whole or not at all; one that has it already isn't touched.
+func writeFile(path string, content []byte) error {
+	if present, err := os.ReadFile(path); err == nil && bytes.Equal(present, content) {
+		return nil
+	}
+	_, err := takeFile(path, sumOf(content), bytes.NewReader(content))
+	return err
+}
+
+// takeFile makes the file's content what the reader gives, if it has that sha256; it tells the size.
+func takeFile(path, sum string, content io.Reader) (size int64, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return 0, err
+	}
+	file, err := os.Create(path + ".new")
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		file.Close()
+		if err != nil {
+			os.Remove(path + ".new")
+		}
+	}()
+	hash := sha256.New()
+	if size, err = io.Copy(io.MultiWriter(file, hash), content); err != nil {
+		return 0, err
+	}
+	if seen := hex.EncodeToString(hash.Sum(nil)); seen != sum {
+		return 0, fmt.Errorf("%s: what was given has sha256 %s, not %s; nothing was changed", filepath.Base(path), seen, sum)
+	}
+	if err = file.Sync(); err != nil {
+		return 0, err
+	}
+	return size, os.Rename(path+".new", path)
+}
+
+// sumOfFile reads the file; gently: for half of the time.
+func sumOfFile(path string, gently bool) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	var content io.Reader = file
+	if gently {
+		content = &paced{from: file, began: time.Now()}
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, content); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// paced reads for half of the time and leaves the other half to the rest of the machine: consul loses its leadership
+// where all its time goes into copying.
+type paced struct {
+	from  io.Reader
+	began time.Time
+	read  int // since then
+}
+
+func (p *paced) Read(into []byte) (int, error) {
+	const stretch = 256 << 10
+	if p.read >= stretch {
+		time.Sleep(time.Since(p.began))
+		p.read, p.began = 0, time.Now()
+	}
+	count, err := p.from.Read(into)
+	p.read += count
+	return count, err
+}
+
+// lockTree takes the lock on the tree: shared for who adds a file and registers it, exclusive for who removes
+// files that aren't registered.
+func lockTree(how int) (unlock func(), err error) {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(runDir, "tree.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), how); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return func() { file.Close() }, nil
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file owns the tree's big files as they are registered in the KV, and the commands boot-image and boot-file.
+
+// fileLine is the value of rack/file/<path>: "<sha256> <size>".
+type fileLine struct {
+	sum  string
+	size int64
+}
+
+func (f fileLine) String() string { return fmt.Sprintf("%s %d", f.sum, f.size) }
+
+func parseFileLine(text string) (f fileLine, err error) {
+	sum, size, _ := strings.Cut(text, " ")
+	if f.size, err = strconv.ParseInt(size, 10, 64); err != nil {
+		return f, fmt.Errorf("'%s' is not 'sha256 size'", text)
+	}
+	f.sum = sum
+	return f, checkSum("sha256", sum)
+}
+
+// files reads what is registered, by path.
+func (s *store) files(ctx context.Context, stale bool) (map[string]fileLine, error) {
+	pairs, err := s.list(ctx, filePrefix, stale)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]fileLine{}
+	for name, pair := range pairs {
+		if err := checkBig(name); err != nil {
+			return nil, err
+		}
+		if all[name], err = parseFileLine(string(pair.Value)); err != nil {
+			return nil, fmt.Errorf("%s%s: %w", filePrefix, name, err)
+		}
+	}
+	return all, nil
+}
+
+// checkBig tells whether the path may be a registered file's.
+func checkBig(name string) error {
+	folder, file := path.Split(name)
+	if name == "boot.ipxe" || (folder == "boot/" || folder == "images/") && wordPattern.MatchString(file) {
+		return nil
+	}
+	return fmt.Errorf("path '%s' is not boot.ipxe, boot/NAME or images/NAME", name)
+}
+
+// imported tells whether the tree is in the KV: boot.ipxe is registered last.
+func imported(files map[string]fileLine) bool {
+	_, there := files["boot.ipxe"]
+	return there
+}
+
+// layerLine is one line of an image's list.
+type layerLine struct{ sum, file string }
+
+func parseList(text string) (lines []layerLine, err error) {
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) != 2 || !sumPattern.MatchString(words[0]) || !wordPattern.MatchString(words[1]) {
+			return nil, fmt.Errorf("'%s' is no line of a list; nothing was changed", strings.TrimSpace(line))
+		}
+		lines = append(lines, layerLine{words[0], words[1]})
+	}
+	return lines, nil
+}
+
+// library is the local tree as the commands work on it.
+type library struct {
+	tree  string
+	store *store
+}
+
+func (l *library) local(name string) string { return filepath.Join(l.tree, filepath.FromSlash(name)) }
+
+// put takes a file into the local tree and registers it.
+func (l *library) put(ctx context.Context, name, sum string, content io.Reader) error {
+	if err := checkBig(name); err != nil {
+		return err
+	}
+	if err := checkSum("sha256", sum); err != nil {
+		return err
+	}
+	unlock, err := lockTree(unix.LOCK_SH)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	size, err := takeFile(l.local(name), sum, content)
+	if err != nil {
+		return err
+	}
+	return l.store.put(ctx, filePrefix+name, []byte(fileLine{sum, size}.String()))
+}
+
+// lacking are the list's files that aren't registered and in the local tree.
+func (l *library) lacking(ctx context.Context, list string) (missing []string, err error) {
+	lines, err := parseList(list)
+	if err != nil {
+		return nil, err
+	}
+	files, err := l.store.files(ctx, false)
+	for _, line := range lines {
+		known, there := files["images/"+line.file]
+		info, err := os.Stat(l.local("images/" + line.file))
+		if !there || err != nil || info.Size() != known.size || known.sum != line.sum {
+			missing = append(missing, line.file)
+		}
+	}
+	return missing, err
+}
+
+// prune removes lists no entry names and layers no list names, older than an hour; quarantine stays.
+func (l *library) prune(ctx context.Context) error {
+	files, err := l.store.files(ctx, false)
+	if err != nil {
+		return err
+	}
+	entries, err := l.store.entries(ctx, false)
+	if err != nil {
+		return err
+	}
+	named := map[string]bool{"images/quarantine.layers": true}
+	for _, e := range entries {
+		named["images/"+e.image+".layers"] = true
+	}
+	whole := true // every list that stays could be read
+	for name := range files {
+		if !strings.HasSuffix(name, ".layers") {
+			continue
+		}
+		if !named[name] && l.old(name) {
+			if err := l.drop(ctx, name); err != nil {
+				return err
+			}
+			continue
+		}
+		text, err := os.ReadFile(l.local(name))
+		if err != nil {
+			whole = false
+		}
+		lines, err := parseList(string(text))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for _, line := range lines {
+			named["images/"+line.file] = true
+		}
+	}
+	for name := range files {
+		if whole && strings.HasSuffix(name, ".squashfs") && !named[name] && l.old(name) {
+			if err := l.drop(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// old: the file is here for an hour, so that nobody is about to name it.
+func (l *library) old(name string) bool {
+	info, err := os.Stat(l.local(name))
+	return err == nil && time.Since(info.ModTime()) > time.Hour
+}
+
+func (l *library) drop(ctx context.Context, name string) error {
+	if err := l.store.delete(ctx, filePrefix+name); err != nil {
+		return err
+	}
+	return os.Remove(l.local(name))
+}
+
+// bootImage is the command boot-image: lacks | put FILE SHA256 | list KEY | prune.
+func bootImage(ctx context.Context, l *library, input io.Reader, output io.Writer, args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "lacks":
+		list, err := io.ReadAll(input)
+		if err != nil {
+			return err
+		}
+		missing, err := l.lacking(ctx, string(list))
+		for _, file := range missing {
+			fmt.Fprintln(output, file)
+		}
+		return err
+	case len(args) == 3 && args[0] == "put":
+		if err := checkWord("layer", args[1]); err != nil {
+			return err
+		}
+		return l.put(ctx, "images/"+args[1], args[2], input)
+	case len(args) == 2 && args[0] == "list":
+		if err := checkWord("image key", args[1]); err != nil {
+			return err
+		}
+		list, err := io.ReadAll(input)
+		if err != nil {
+			return err
+		}
+		missing, err := l.lacking(ctx, string(list))
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("not in %s/images: %s; boot-image put them first", l.tree, strings.Join(missing, " "))
+		}
+		return l.put(ctx, "images/"+args[1]+".layers", sumOf(list), strings.NewReader(string(list)))
+	case len(args) == 1 && args[0] == "prune":
+		return l.prune(ctx)
+	}
+	return errors.New("usage: boot-image lacks | put FILE SHA256 | list KEY | prune")
+}
+
+// bootFile is the command boot-file: check PATH SHA256 | put PATH SHA256.
+func bootFile(ctx context.Context, l *library, input io.Reader, output io.Writer, args []string) error {
+	if len(args) != 3 || args[0] != "check" && args[0] != "put" {
+		return errors.New("usage: boot-file check PATH SHA256 | put PATH SHA256")
+	}
+	name, sum := args[1], args[2]
+	if err := errors.Join(checkBig(name), checkSum("sha256", sum)); err != nil {
+		return err
+	}
+	if args[0] == "put" {
+		return l.put(ctx, name, sum, input)
+	}
+	files, err := l.store.files(ctx, false)
+	if err != nil {
+		return err
+	}
+	known, there := files[name]
+	info, err := os.Stat(l.local(name))
+	if there && known.sum == sum && err == nil && info.Size() == known.size {
+		fmt.Fprintln(output, "there")
+	} else {
+		fmt.Fprintln(output, "missing")
+	}
+	return nil
+}

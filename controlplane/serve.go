@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// This file owns the daemon: looking, deciding, and doing what was decided.
+
+// shortest is between the end of a look and the next one.
+const shortest = 200 * time.Millisecond
+
+// daemon is one server's.
+type daemon struct {
+	config  *config
+	store   *store
+	tree    *tree
+	dhcp    *dhcp
+	gate    gate
+	witness *witness
+	decider *decider
+
+	until   atomic.Int64 // the gate's end, for the web handler; 0: closed
+	serving bool
+	leading func() // ends the leader's duties; nil: there are none
+	leader  string // last seen
+	said    ownStatus
+}
+
+// serve is the command `control-plane serve`, until ctx ends.
+func serve(ctx context.Context, c *config, s *store) error {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return err
+	}
+	fence, err := newKernelGate(netip.MustParsePrefix(c.BootAddress), c.Device)
+	if err != nil {
+		return err
+	}
+	d := newDaemon(c, s, fence)
+	go listen(ctx, net.JoinHostPort(c.bootIP(), "80"), treeHandler(c.Tree, d.isOpen, bootPath))
+	go listen(ctx, net.JoinHostPort(c.Address, strconv.Itoa(c.PeerPort)),
+		treeHandler(c.Tree, func() bool { return true }, d.tree.has))
+	go d.tree.run(ctx)
+	go keepSnapshots(ctx, c, s)
+	d.run(ctx)
+	return nil
+}
+
+func newDaemon(c *config, s *store, g gate) *daemon {
+	return &daemon{
+		config: c, store: s, gate: g, tree: newTree(c, s), dhcp: newDHCP(c, s),
+		witness: &witness{config: c, store: s, began: sinceBoot()},
+		decider: &decider{name: c.Name, run: rand.Text(), founder: c.Founder, proof: c.proof(), lone: c.loneProof()},
+	}
+}
+
+// isOpen tells whether the gate is open.
+func (d *daemon) isOpen() bool { return sinceBoot() < time.Duration(d.until.Load()) }
+
+// run looks and acts until ctx ends. Looks run beside, so that a slow one doesn't keep the gate's end from being seen.
+func (d *daemon) run(ctx context.Context) {
+	sights := make(chan sight)
+	look := func() {
+		s := d.witness.look(ctx)
+		s.synced = d.tree.isSynced()
+		sights <- s
+	}
+	looking := true
+	go look()
+	next := time.NewTimer(time.Hour)
+	end := time.NewTimer(time.Hour)
+	for {
+		select {
+		case <-ctx.Done():
+			d.stop("the program ends")
+			d.follow()
+			if looking {
+				<-sights
+			}
+			return
+		case s := <-sights:
+			looking = false
+			// From the look's start: slow looks must not be rare as well.
+			next.Reset(max(s.start+d.act(ctx, s)-sinceBoot(), shortest))
+			end.Reset(max(0, time.Duration(d.until.Load())-sinceBoot()))
+			continue
+		case <-end.C:
+			if d.serving && !d.isOpen() {
+				d.stop("no proof of leadership in time")
+			}
+			continue
+		case <-d.tree.news:
+			wakeUp(d.dhcp.again)
+			d.tell(d.said.Why)
+		case <-next.C:
+		}
+		if !looking {
+			looking = true
+			go look()
+		}
+	}
+}
+
+// act does what a look calls for, and tells when to look again.
+func (d *daemon) act(ctx context.Context, s sight) time.Duration {
+	if s.leader != d.leader {
+		d.leader = s.leader
+		logf("leader: %s", map[bool]string{true: "none", false: s.leader}[s.leader == ""])
+		if s.leader != "" && d.config.Founder {
+			go d.putConfig(ctx)
+		}
+	}
+	v := d.decider.judge(s)
+	if s.proved && d.leading == nil {
+		its, cancel := context.WithCancel(ctx)
+		d.leading = cancel
+		go duties(its, d.config, d.store, d.tree)
+	} else if !s.proved && s.leader != d.config.Name {
+		d.follow()
+	}
+	if v.until > sinceBoot() {
+		d.start(v, s.alone)
+	} else {
+		d.stop(v.why)
+	}
+	if v.claim != nil {
+		d.dhcp.warm()
+		if err := d.witness.claim(ctx, *v.claim); err != nil && ctx.Err() == nil {
+			logf("lease: %v", err)
+		}
+	}
+	return v.next
+}
+
+// start opens the gate, or keeps it open longer.
+func (d *daemon) start(v verdict, alone bool) {
+	if v.until != time.Duration(d.until.Load()) {
+		if err := d.gate.open(v.until); err != nil {
+			logf("gate: %v", err)
+			d.stop("the gate can't be opened")
+			return
+		}
+		d.until.Store(int64(v.until))
+		d.dhcp.setAlone(alone)
+	}
+	if !d.serving {
+		d.serving = true
+		d.dhcp.start()
+	}
+	d.tell(v.why)
+}
+
+// stop closes the gate, if it isn't.
+func (d *daemon) stop(why string) {
+	if d.serving || d.until.Load() != 0 {
+		d.until.Store(0)
+		d.serving = false
+		if err := d.gate.close(); err != nil {
+			logf("gate: %v", err)
+		}
+		d.dhcp.end()
+	}
+	d.tell(why)
+}
+
+// follow ends the leader's duties.
+func (d *daemon) follow() {
+	if d.leading != nil {
+		d.leading()
+		d.leading = nil
+	}
+}
+
+// putConfig has the founder's DHCP configuration in the KV.
+func (d *daemon) putConfig(ctx context.Context) {
+	if err := putOwnConfig(ctx, d.store); err != nil && ctx.Err() == nil {
+		logf("dhcp: %v", err)
+	}
+}
+
+// tell logs and writes down a change of mind.
+func (d *daemon) tell(why string) {
+	now := ownStatus{Serving: d.serving, Why: why, Synced: d.tree.isSynced()}
+	if now == d.said {
+		return
+	}
+	if now.Serving != d.said.Serving || now.Why != d.said.Why {
+		logf("%s: %s", map[bool]string{true: "serving", false: "not serving"}[now.Serving], why)
+	}
+	d.said = now
+	if err := now.write(); err != nil {
+		logf("status: %v", err)
+	}
+}

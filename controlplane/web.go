@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file owns HTTP: the tree for machines that boot, the registered files for the other servers.
+
+// treeHandler gives files of the tree which allowed allows; without ready it answers 503.
+func treeHandler(tree string, ready func() bool, allowed func(name string) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ready() {
+			http.Error(w, "not the boot server now", http.StatusServiceUnavailable)
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			http.Error(w, "read only", http.StatusMethodNotAllowed)
+			return
+		}
+		name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
+		if !allowed(name) {
+			http.NotFound(w, r)
+			return
+		}
+		file, err := os.OpenInRoot(tree, name) // which follows no link out of it
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		http.ServeContent(w, r, "", info.ModTime(), file)
+	})
+}
+
+// bootPath tells whether machines that boot may have the file.
+func bootPath(name string) bool {
+	if strings.HasSuffix(name, ".ext4") || strings.HasSuffix(name, ".new") {
+		return false
+	}
+	folder, _, deeper := strings.Cut(name, "/")
+	return name == "boot.ipxe" || deeper && (folder == "boot" || folder == "images" || folder == "machines")
+}
+
+// listen serves at the address, which need not be there yet, until ctx ends. It is tried again while it can't.
+func listen(ctx context.Context, address string, handler http.Handler) {
+	free := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) {
+			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+		})
+		if err == nil {
+			err = failed
+		}
+		return err
+	}}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 20 * time.Second, IdleTimeout: time.Minute}
+	go func() {
+		<-ctx.Done()
+		server.Close()
+	}()
+	for said := ""; ctx.Err() == nil; pause(ctx, 5*time.Second) {
+		listener, err := free.Listen(ctx, "tcp4", address)
+		if err == nil {
+			err = server.Serve(listener)
+		}
+		if ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			logf("http: %v", err)
+		}
+	}
+}
