@@ -1,4 +1,4 @@
-"""boot-entry and boot-image: the boot tree's rules, on an ordinary folder."""
+"""boot-entry, boot-image and boot-file: the boot tree's rules, on an ordinary folder."""
 
 import gzip
 import hashlib
@@ -21,6 +21,7 @@ def server(sandbox: Sandbox) -> Sandbox:
     sandbox.file("etc/rack/boot-server.conf", f"tree={tree}\naddress=10.0.0.1\n")
     sandbox.script(f"{BIN}/boot-entry")
     sandbox.script(f"{BIN}/boot-image")
+    sandbox.script(f"{BIN}/boot-file")
     sandbox.file("media/stick/images/abc.layers")
     sandbox.fake("sync")
     return sandbox
@@ -145,3 +146,18 @@ def test_prune_keeps_what_is_named(server: Sandbox) -> None:
     assert {path.name for path in images.iterdir()} == {
         "quarantine.layers", "abc.layers", "base.squashfs", "own.squashfs",
     }  # fmt: skip
+
+
+def test_a_boot_file_is_taken_if_it_is_the_one_that_was_named(server: Sandbox) -> None:
+    assert server.run("boot-file", "check", "boot/vmlinuz", SUM).stdout == "missing\n"
+    assert server.run("boot-file", "put", "boot/vmlinuz", SUM, stdin=b"other").returncode == 1
+    assert server.run("boot-file", "check", "boot/vmlinuz", SUM).stdout == "missing\n"
+    assert server.run("boot-file", "put", "boot/vmlinuz", SUM, stdin=OVERLAY).returncode == 0
+    assert server.run("boot-file", "check", "boot/vmlinuz", SUM).stdout == "there\n"
+
+
+@pytest.mark.parametrize("path", ["boot/../etc/passwd", "images/a", "boot/", "/boot/vmlinuz"])
+def test_a_boot_file_s_path_is_checked(server: Sandbox, path: str) -> None:
+    done = server.run("boot-file", "put", path, SUM, stdin=OVERLAY)
+    assert done.returncode == 1
+    assert "path" in done.stderr
