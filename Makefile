@@ -2,6 +2,8 @@
 STACK ?= lab
 # A part of `make test-rack`, by a word of the tests' names (reach, disk-loss, mirror, cycle), or of `make bench-rack`.
 PART ?=
+# How often `make test-control` runs each drill.
+TIMES ?= 1
 # The topology that `make test-rack` raises.
 RACK ?= rack
 export STACK
@@ -14,7 +16,7 @@ PULUMI = $(TOOLS) && lab unlock && pulumi
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-rack bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-rack test-control bench bench-graph bench-rack bench-vagrant env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -41,14 +43,14 @@ check: setup ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
-	.venv/bin/pytest -m "not vm and not rack" --ignore=tests/plugins
+	.venv/bin/pytest -m "not vm and not rack and not control" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@.venv/bin/python -m plugins.build >/dev/null
 	@.venv/bin/python -c 'from alpine.initramfs import boot_files; boot_files()'
 
 test: check built ## the proof, real machines included
-	.venv/bin/pytest tests/plugins --durations=5
+	.venv/bin/pytest tests/plugins tests/controlplane -m "not control" --durations=5
 	.venv/bin/pytest -m vm -s --durations=0
 	.venv/bin/pytest tests/vm -m "rack and not long" -s --durations=0
 	.venv/bin/lab machine down
@@ -70,6 +72,10 @@ bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, sid
 
 test-rack: built ## the whole rack, or RACK=mini; PART=cold-start or the like: what has that in its name alone
 	.venv/bin/pytest tests/vm -m rack --rack=$(RACK) -k "$(subst -,_,$(PART))" -s --durations=0
+	.venv/bin/lab machine down
+
+test-control: built ## the control plane's drills on rack quorum, TIMES each; PART= as above
+	.venv/bin/pytest tests/controlplane tests/vm -m control --rack=quorum --times=$(TIMES) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
 
 env: setup

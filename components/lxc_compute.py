@@ -11,8 +11,7 @@ import pulumi
 
 from components.command import machine_command
 from components.lab import Lab
-from components.nbd_user import grown
-from components.nfs import Nfs
+from components.nbd_user import Nfs, grown
 from components.second_level_guest import SecondLevelGuest, SecondLevelGuestArgs
 from config.topology import Container
 

@@ -5,6 +5,7 @@ number to `config/`.
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import pulumi
 
@@ -17,16 +18,18 @@ from components.first_level_node import FirstLevelNode, FirstLevelNodeArgs
 from components.lab import libvirt_provider, open_lab
 from components.lxc_compute import LxcCompute, LxcComputeArgs
 from components.machine import MachineArgs
+from components.nbd_user import ConsulServer, NbdUser, NbdUserArgs, Nfs
 from components.network import OvsNetwork, OvsNetworkArgs
-from components.nfs import Nfs, NfsArgs
 from components.raid import RaidVolume, RaidVolumeArgs
 from components.san import San, SanArgs
 from components.second_level_guest import Host, SecondLevelGuestArgs
 from config import addressing, names, topology
 from config.settings import Settings
+from guest import consul
 from guest.overlay import MachineKeys, overlay
 from lab import bmcs
 
+Component = TypeVar("Component", bound=NbdUser)
 ARRAY_IN_NODE = "/dev/md0"  # guest/roles/storage assembles it
 
 
@@ -44,6 +47,7 @@ class Rack(pulumi.ComponentResource):
         self._lab = open_lab(settings, self._opts)
         self._booted: list[pulumi.Resource] = []
         self._networks = self._make_networks()
+        self._guard_dhcp()
         self._make_stations()
         self._raid = self._make_raid()
         self._logs = self._make_logs()
@@ -51,7 +55,8 @@ class Rack(pulumi.ComponentResource):
         self._nodes = self._make_nodes()
         self._hosts = self._make_hosts()
         self._sans = self._make_sans()
-        self._nfs = self._make_nfs()
+        self._consul = self._make_nbd_users(topology.ConsulServer, ConsulServer)
+        self._nfs = self._make_nbd_users(topology.NfsServer, Nfs)
         self._lxc = self._make_lxc()
         self._commit_nodes()
         self.services = {
@@ -72,7 +77,9 @@ class Rack(pulumi.ComponentResource):
         machine = self._topology.machines[name]
         settings = self._settings
         keys = MachineKeys(
-            host_key=settings.host_key(name).private, authorized_key=settings.admin_key.public
+            host_key=settings.host_key(name).private,
+            authorized_key=settings.admin_key.public,
+            files=consul.files(settings.stack, self._topology, name, settings.seed),
         )
         content = overlay(settings.stack, self._topology, name, keys)
         return MachineArgs(
@@ -81,9 +88,12 @@ class Rack(pulumi.ComponentResource):
             memory=machine.memory,
             cpus=machine.cpus,
             nics=addressing.nics(settings.stack, self._topology, name),
-            image_key=image_key(machine.role),
+            image_key=self._image_key(machine.role),
             overlay_sha256=settings.keep_overlay(name, content),
         )
+
+    def _image_key(self, role: str) -> str:
+        return image_key(role, consul.image_folders(self._topology))
 
     def _turn(self) -> list[pulumi.Resource]:
         """What the next machine waits for, so that no more boot at once than the lab can bear."""
@@ -104,6 +114,11 @@ class Rack(pulumi.ComponentResource):
             )
             for network in self._topology.networks
         }
+
+    def _guard_dhcp(self) -> None:
+        lan = pulumi.ResourceOptions(parent=self, depends_on=[self._networks["lan"]])
+        guard = equipment.dhcp_guard(self._settings.stack, self._topology)
+        equipment_command(self._settings, guard, lan)
 
     def _make_stations(self) -> None:
         """The hosts on isp and ipmi that aren't machines of the topology."""
@@ -141,7 +156,7 @@ class Rack(pulumi.ComponentResource):
         args = BootServerArgs(
             machine=self._machine(name),
             stick=self._raid.paths[stick],
-            image_keys={role: image_key(role) for role in sorted(roles)},
+            image_keys={role: self._image_key(role) for role in sorted(roles)},
             common_key=common_key(),
             bridges=self._bridges(self._topology.machines[name]),
             needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],
@@ -204,11 +219,13 @@ class Rack(pulumi.ComponentResource):
         san, volume = user.legs[0]
         return made, self._topology.of(topology.San)[san].volumes[volume]
 
-    def _make_nfs(self) -> dict[str, Nfs]:
+    def _make_nbd_users(
+        self, kind: type[topology.NbdUser], component: type[Component]
+    ) -> dict[str, Component]:
         made = {}
-        for name, nfs in self._topology.of(topology.NfsServer).items():
-            args = NfsArgs(self._guest(name, nfs), *self._volumes(nfs))
-            made[name] = Nfs(self._lab, args, opts=self._opts)
+        for name, user in self._topology.of(kind).items():
+            args = NbdUserArgs(self._guest(name, user), *self._volumes(user))
+            made[name] = component(self._lab, args, opts=self._opts)
             self._booted.append(made[name])
         return made
 
@@ -235,7 +252,7 @@ class Rack(pulumi.ComponentResource):
         """Each node's overlay learns the guests that libvirt now knows there."""
         guests = {
             name: component.guest
-            for group in (self._sans, self._nfs, self._lxc)
+            for group in (self._sans, self._consul, self._nfs, self._lxc)
             for name, component in group.items()
         }
         for name, host in self._hosts.items():

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from config import names
-from config.topology import Router, Server, Topology
+from config.topology import BootServer, Router, Server, Topology
 
 LAB_MACHINE_HOST = 254  # the lab machine's own number where it manages machines from:
 LAB_MACHINE_NETWORKS = ("lan", "ipmi")
+BOOT_HOST = 253  # on lan, where there is a control plane: whoever is the boot server
 PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
 
@@ -55,6 +56,13 @@ def management_address(topology: Topology, name: str) -> IPv4Address:
     """Where a machine is reached from the lab machine: its eth0 (lan for all but the firewall)."""
     machine = topology.machines[name]
     return interface(topology, machine.networks[0], machine.host).ip
+
+
+def boot_address(topology: Topology) -> IPv4Interface:
+    """Where the boot server answers, on lan: with a control plane it moves with the leader."""
+    if topology.founder:
+        return interface(topology, "lan", BOOT_HOST)
+    return interface(topology, "lan", next(iter(topology.of(BootServer).values())).host)
 
 
 def gateway(topology: Topology, network: str) -> IPv4Address | None:

@@ -11,6 +11,7 @@ from itertools import combinations
 
 from config import names
 from config.addressing import (
+    BOOT_HOST,
     DYNAMIC_HOSTS,
     LAB_MACHINE_HOST,
     LAB_MACHINE_NETWORKS,
@@ -21,6 +22,7 @@ from config.errors import Problem
 from config.topology import (
     BootServer,
     ComputeNode,
+    ConsulServer,
     Firewall,
     Guest,
     Hypervisor,
@@ -39,7 +41,7 @@ from config.units import format_size
 
 FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
 PLACE: Mapping[type[Guest], type[Hypervisor]] = {
-    San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode,
+    San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode, ConsulServer: ComputeNode,
 }  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def problems(stack: str, topology: Topology) -> Iterator[Problem]:
     yield from _numbers(topology)
     yield from _places(topology)
     yield from _references(topology)
+    yield from _control_plane(topology)
     yield from _reach(topology)
     yield from _arrays(topology)
     yield from _guest_memory(topology)
@@ -95,6 +98,8 @@ def _networks(topology: Topology) -> Iterator[Problem]:
 def _numbers(topology: Topology) -> Iterator[Problem]:
     taken = {(each, LAB_MACHINE_HOST): "the lab machine" for each in LAB_MACHINE_NETWORKS}
     taken["isp", PROVIDER_HOST] = "the provider"
+    if topology.founder:
+        taken["lan", BOOT_HOST] = "whoever is the boot server"
     for key, network, host in _hosts(topology):
         if network not in topology.networks:
             yield Problem(
@@ -174,6 +179,21 @@ def _places(topology: Topology) -> Iterator[Problem]:
                 f"machines.{node_name}", f"{count} SANs",
                 "a storage node's array goes to one SAN whole", "remove one",
             )  # fmt: skip
+
+
+def _control_plane(topology: Topology) -> Iterator[Problem]:
+    servers = topology.of(ConsulServer)
+    if servers and not topology.founder:
+        yield Problem(
+            f"machines.{next(iter(servers))}.role", "consul",
+            "consul servers join the one that starts the cluster, the laptop",
+            "give the laptop the role founder, or remove the consul servers",
+        )  # fmt: skip
+    if topology.founder and not servers:
+        yield Problem(
+            f"machines.{topology.founder}.role", "founder", "it takes over nobody's duty alone",
+            "add a machine of role consul, or give it the role boot-server",
+        )  # fmt: skip
 
 
 def _references(topology: Topology) -> Iterator[Problem]:

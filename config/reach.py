@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from config import addressing
-from config.topology import BootServer, Firewall, Node, Topology
+from config.consul import GOSSIP_PORT, RPC_PORT
+from config.topology import Firewall, Node, Topology
 
 HTTP_PORT = 80  # the boot server's and the containers' (IANA: http)
 
@@ -18,13 +19,14 @@ HTTP_PORT = 80  # the boot server's and the containers' (IANA: http)
 class Allowed:
     """Connections that may be started from a network to addresses in another.
 
-    `target` is None for all that lies beyond the firewall; `port` of TCP, None for any traffic.
+    `target` is None for all that lies beyond the firewall; `port` None for any traffic.
     """
 
     source: str
     through: str
     target: IPv4Network | IPv4Address | None
     port: int | None = None
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Published:
 
 def on_router(topology: Topology) -> tuple[Allowed, ...]:
     """What the router passes on, beside answers."""
-    return tuple(dict.fromkeys([*_reach(topology), *_booting(topology), *_from_isp(topology)]))
+    return tuple(dict.fromkeys([*_reach(topology), *_elsewhere(topology), *_from_isp(topology)]))
 
 
 def to_isp(topology: Topology) -> tuple[IPv4Network, ...]:
@@ -67,13 +69,17 @@ def _reach(topology: Topology) -> Iterator[Allowed]:
                 yield Allowed(source, target, topology.networks[target].cidr)
 
 
-def _booting(topology: Topology) -> Iterator[Allowed]:
-    """Machines that boot elsewhere than on lan load from the boot server."""
-    for server in topology.of(BootServer):
-        for node in topology.of(Node).values():
-            if node.networks[0] != "lan":
-                address = addressing.management_address(topology, server)
-                yield Allowed(node.networks[0], "lan", address, HTTP_PORT)
+def _elsewhere(topology: Topology) -> Iterator[Allowed]:
+    """Machines that boot elsewhere than on lan: the boot server, and consul's agents."""
+    for node in topology.of(Node).values():
+        network = node.networks[0]
+        if network != "lan":
+            yield Allowed(network, "lan", addressing.boot_address(topology).ip, HTTP_PORT)
+            if topology.founder:
+                lan = topology.networks["lan"].cidr
+                yield Allowed(network, "lan", lan, RPC_PORT)
+                yield Allowed(network, "lan", lan, GOSSIP_PORT)
+                yield Allowed(network, "lan", lan, GOSSIP_PORT, "udp")
 
 
 def _from_isp(topology: Topology) -> Iterator[Allowed]:

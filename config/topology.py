@@ -119,6 +119,12 @@ class BootServer(Node):
     stick: Size
 
 
+class Founder(BootServer):
+    """The laptop of a rack with a control plane: the consul server that starts the cluster."""
+
+    role: Literal["founder"]  # type: ignore[assignment]
+
+
 class Firewall(Server):
     """Between internet and isp. `publish`: which container a TCP port on isp leads to."""
 
@@ -204,15 +210,23 @@ class LxcHost(NbdUser):
         return (*super().needs, self.share)
 
 
+class ConsulServer(NbdUser):
+    """A consul server with its state on a volume; the boot server while it leads."""
+
+    role: Literal["consul"]
+
+
 AnyMachine = Annotated[
     BootServer
+    | Founder
     | Firewall
     | Router
     | StorageNode
     | ComputeNode
     | San
     | NfsServer
-    | LxcHost,
+    | LxcHost
+    | ConsulServer,
     Field(discriminator="role"),
 ]  # fmt: skip
 
@@ -243,6 +257,16 @@ class Topology(Frozen):
             for host in self.of(LxcHost).values()
             for name, container in host.containers.items()
         }
+
+    @property
+    def founder(self) -> str | None:
+        """The machine that starts the control plane; None in a rack that has none."""
+        return next(iter(self.of(Founder)), None)
+
+    @property
+    def consul_servers(self) -> tuple[str, ...]:
+        """The machines of which one leads and is the boot server, the founder first."""
+        return (*self.of(Founder), *self.of(ConsulServer))
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""

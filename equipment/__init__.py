@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config import addressing, names
 from config.bill import volume_sizes
-from config.topology import Firewall, Server, Topology
+from config.topology import BootServer, ConsulServer, Firewall, Server, Topology
 
 FOLDER = Path(__file__).parent
 
@@ -95,6 +95,19 @@ def uplink(stack: str, topology: Topology, network: str) -> Equipment | None:
     return Equipment(f"{network}-uplink", "uplink", (*own, *netem.split()), own)
 
 
+def dhcp_guard(stack: str, topology: Topology) -> Equipment:
+    """On lan, nobody's DHCP replies pass but those of the machines that can be the boot server."""
+    bridge, tag = names.bridge(stack, "lan"), names.owner_tag(stack)
+    servers = (*topology.of(BootServer), *topology.of(ConsulServer))
+    macs = (names.mac(stack, name, "lan") for name in servers)
+    return Equipment("lan-dhcp-guard", "dhcpguard", (bridge, tag, *macs), (bridge, tag))
+
+
+def rogues(stack: str) -> list[str]:
+    """The command that lists the MACs of those it stopped; the script is its standard input."""
+    return ["sh", "-s", "--", "rogues", names.bridge(stack, "lan")]
+
+
 def bmcs(stack: str, topology: Topology) -> Equipment | None:
     """VirtualBMC for all servers, one address on ipmi each; `lab/bmcs.py` gives it its settings."""
     servers = topology.of(Server).values()
@@ -130,6 +143,7 @@ def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
         yield switch(stack, topology, network)
         if line := uplink(stack, topology, network):
             yield line
+    yield dhcp_guard(stack, topology)
     yield from filter(None, (provider(stack, topology), bmcs(stack, topology)))
     yield array(stack, topology)
     yield from volumes(stack, topology).values()

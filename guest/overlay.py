@@ -7,10 +7,11 @@ Leaves the texts to `network` and `settings`, programs and services to the role 
 import gzip
 import io
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from config.topology import Topology
-from guest import network, rolefiles, settings
+from guest import consul, network, rolefiles, settings
 
 BOOT_SERVICES = ("hostname", "networking")
 FOLDER_MODE, FILE_MODE, SECRET_MODE, SECRET_FOLDER_MODE, LINK_MODE = (
@@ -24,10 +25,14 @@ FOLDER_MODE, FILE_MODE, SECRET_MODE, SECRET_FOLDER_MODE, LINK_MODE = (
 
 @dataclass(frozen=True)
 class MachineKeys:
-    """A machine's ssh host key (PEM, a secret) and the public key its root accepts."""
+    """A machine's ssh host key (PEM, a secret) and the public key its root accepts.
+
+    `files`: other secrets, text by path.
+    """
 
     host_key: str = field(repr=False)
     authorized_key: str
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def overlay(stack: str, topology: Topology, name: str, keys: MachineKeys) -> bytes:
@@ -59,11 +64,13 @@ def _secrets(keys: MachineKeys) -> list[_Entry]:
     return [
         _Entry("etc/ssh/ssh_host_ecdsa_key", SECRET_MODE, host_key),
         _Entry("root/.ssh/authorized_keys", SECRET_MODE, authorized),
+        *(_Entry(path, SECRET_MODE, text.encode()) for path, text in keys.files.items()),
     ]
 
 
 def _links(topology: Topology, name: str) -> list[_Entry]:
-    default = ("sshd", *rolefiles.services(topology.machines[name].role))
+    extra = consul.image_folders(topology)
+    default = ("sshd", *rolefiles.services(topology.machines[name].role, extra))
     levels = {"boot": BOOT_SERVICES, "default": default}
     return [
         _Entry(f"etc/runlevels/{level}/{service}", LINK_MODE, link=f"/etc/init.d/{service}")

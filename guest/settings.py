@@ -13,6 +13,7 @@ from typing import Any
 from config import addressing, names, reach
 from config.topology import (
     BootServer,
+    ConsulServer,
     Firewall,
     Hypervisor,
     LxcHost,
@@ -29,6 +30,7 @@ from guest.templating import render
 
 TREE = "/media/stick"  # where the boot server has its boot tree
 SHARE, VOLUME = "/srv/share", "/srv/volume"
+CONSUL_STATE = "/var/lib/consul"  # a server's is on the stick or its volume
 HUGE_PAGE = 2 << 20
 DISKS_SHOW_S, SANS_SHOW_S = 30, 120  # how long a machine waits for all of an array's disks
 POOL_NETWORKS = ("lan", "internet")  # where machines PXE-boot
@@ -80,7 +82,7 @@ def _conf(**values: object) -> str:
 
 
 def _boot_server(place: Place, _machine: BootServer) -> Files:
-    address = place.address(place.name)
+    address = addressing.boot_address(place.topology).ip
     known = [
         {"mac": nic.mac, "address": nic.address.ip, "name": name}
         for name in place.topology.machines
@@ -90,7 +92,12 @@ def _boot_server(place: Place, _machine: BootServer) -> Files:
     return {
         "etc/rack/boot-server.conf": _conf(tree=TREE, address=address),
         "etc/dnsmasq.conf": render(
-            "dnsmasq.conf", address=address, tree=TREE, hosts=known, pools=_pools(place.topology)
+            "dnsmasq.conf",
+            address=address,
+            # The control plane carries them from server to server.
+            leases=None if place.topology.founder else f"{TREE}/dnsmasq.leases",
+            hosts=known,
+            pools=_pools(place.topology),
         ),
         "etc/radvd.conf": render("radvd.conf", device=place.device("lan")),
     }
@@ -126,6 +133,7 @@ def _router(place: Place, machine: Router) -> Files:
                     "through": devices[rule.through],
                     "target": rule.target,
                     "port": rule.port,
+                    "protocol": rule.protocol,
                 }
                 for rule in reach.on_router(place.topology)
             ],
@@ -133,10 +141,10 @@ def _router(place: Place, machine: Router) -> Files:
         )
     }
     own = addressing.gateway(place.topology, "internet")
-    for server in place.topology.of(BootServer):
-        if own is not None:
-            found["etc/rack/dhcp-relay.conf"] = _conf(local=own, server=place.address(server))
-            found["etc/radvd.conf"] = render("radvd.conf", device=devices["internet"])
+    if own is not None:
+        boot_server = addressing.boot_address(place.topology).ip
+        found["etc/rack/dhcp-relay.conf"] = _conf(local=own, server=boot_server)
+        found["etc/radvd.conf"] = render("radvd.conf", device=devices["internet"])
     return found
 
 
@@ -202,6 +210,11 @@ def _volume(place: Place, machine: NbdUser, mount: str) -> Files:
     return found
 
 
+def _consul(place: Place, machine: ConsulServer) -> Files:
+    radvd = render("radvd.conf", device=place.device("lan"))
+    return {**_volume(place, machine, CONSUL_STATE), "etc/radvd.conf": radvd}
+
+
 def _nfs(place: Place, machine: NfsServer) -> Files:
     lan = place.topology.networks["lan"].cidr
     return {
@@ -232,6 +245,7 @@ MAKERS: Mapping[type[Machine], Callable[[Place, Any], Files]] = {
     Hypervisor: _hypervisor,
     StorageNode: _storage,
     San: _san,
+    ConsulServer: _consul,
     NfsServer: _nfs,
     LxcHost: _lxc,
 }

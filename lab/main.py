@@ -39,7 +39,7 @@ from lab.idle import idle_costs
 from lab.locks import clear_dead
 from lab.power import Action
 from lab.remote import boot_log
-from lab.status import MachineStatus, RackWatch, rack_status
+from lab.status import MachineStatus, RackWatch, rack_status, rogue_dhcp_servers
 from lab.timeline import Timeline, timeline
 from labmachine import machine as lab_machine
 
@@ -120,11 +120,14 @@ def status(
     if watch:
         _watch(settings)
         return
-    report = rack_status(settings)
+    report, rogues = rack_status(settings), rogue_dhcp_servers(settings)
     if as_json:
-        print(json.dumps({"machines": {n: asdict(each) for n, each in report.items()}}, indent=2))
-    else:
-        screen.print(_status_table(report, whole=True))
+        machines = {name: asdict(each) for name, each in report.items()}
+        print(json.dumps({"machines": machines, "rogue_dhcp_servers": rogues}, indent=2))
+        return
+    screen.print(_status_table(report, whole=True))
+    for mac in rogues:
+        screen.print(f"{mac} answers DHCP on lan and is no boot server; the switch drops it")
 
 
 def _watch(settings: Settings) -> None:

@@ -4,25 +4,37 @@ Owns the transport and doing nothing where the boot server has it already. Leave
 `alpine/` and the boot tree's rules to guest/roles/boot-server.
 """
 
+import fcntl
 import os
 import shlex
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from alpine import boottree, image, stick
 from artefacts import CommandFailed, run, step
 from config import access, addressing
 from config.settings import Settings
-from config.topology import BootServer
-from lab.remote import ask, shell_argv
+from config.topology import BootServer, ConsulServer
+from guest import consul
+from lab.remote import ask, reachable, shell_argv
 
-TREE = "/media/stick"  # guest/roles/boot-server mounts the stick there
+CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "96M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
 
 
-def boot_server(settings: Settings) -> str:
-    """The name of the machine that offers PXE."""
-    return next(iter(settings.topology.of(BootServer)))
+def _on_boot_server(settings: Settings, command: Sequence[str], *, stdin: bytes = b"") -> str:
+    """What a command says on the boot server; with a control plane any of its servers will do.
+
+    Raises:
+        CommandFailed: it fails, or none of them can be reached.
+    """
+    servers = [*settings.topology.of(BootServer), *settings.topology.of(ConsulServer)]
+    for server in servers[:-1]:
+        if reachable(settings, server):
+            return ask(settings, server, command, stdin=stdin)
+    return ask(settings, servers[-1], command, stdin=stdin)
 
 
 def publish_common(settings: Settings, key: str) -> None:
@@ -32,9 +44,15 @@ def publish_common(settings: Settings, key: str) -> None:
         CommandFailed: when `key` isn't what the sources make now.
     """
     _planned("boot files", key, boottree.common_key())
-    server = boot_server(settings)
     for target, source in boottree.common_files().items():
-        _put(settings, server, source, f"{TREE}/{target}")
+        if target.startswith("images/"):
+            continue
+        sha256 = run(["sha256sum", source]).split()[0]
+        if _on_boot_server(settings, ["boot-file", "check", target, sha256]).strip() != "there":
+            with step(f"{target} to the boot server"):
+                put = ["boot-file", "put", target, sha256]
+                _on_boot_server(settings, put, stdin=source.read_bytes())
+    _publish(settings, boottree.QUARANTINE, boottree.QUARANTINE)
 
 
 def publish_image(settings: Settings, role: str, key: str) -> None:
@@ -43,30 +61,42 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    _planned(f"image {role}", key, image.image_key(role))
-    built = image.role_image(role)
-    server = boot_server(settings)
-    with step(f"image {role} to {server}"):
-        lacks = ask(settings, server, ["boot-image", "lacks"], stdin=built.list.read_bytes())
+    _planned(f"image {role}", key, image.image_key(role, consul.image_folders(settings.topology)))
+    _publish(settings, role, key)
+
+
+def _publish(settings: Settings, role: str, key: str) -> None:
+    extra = () if role == boottree.QUARANTINE else consul.image_folders(settings.topology)
+    built = image.role_image(role, extra)
+    with _one_by_one(settings), step(f"image {role} to the boot server"):
+        lacks = _on_boot_server(settings, ["boot-image", "lacks"], stdin=built.list.read_bytes())
         for layer, sum_and_name in zip(
             built.layers, built.list.read_text().splitlines(), strict=True
         ):
             if layer.name in lacks.split():
                 put = ["boot-image", "put", layer.name, sum_and_name.split()[0]]
-                ask(settings, server, put, stdin=layer.read_bytes())
-        ask(settings, server, ["boot-image", "list", key], stdin=built.list.read_bytes())
+                _on_boot_server(settings, put, stdin=layer.read_bytes())
+        _on_boot_server(settings, ["boot-image", "list", key], stdin=built.list.read_bytes())
+
+
+@contextmanager
+def _one_by_one(settings: Settings) -> Iterator[None]:
+    """Images share layers: the next one finds them there, instead of bringing them as well."""
+    with (settings.folder / "publish.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
     """Put a machine's overlay on the boot server and point its boot.env at image and overlay."""
     mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
     content = settings.overlay_file(name, sha256).read_bytes()
-    ask(settings, boot_server(settings), ["boot-entry", "set", mac, key, sha256], stdin=content)
+    _on_boot_server(settings, ["boot-entry", "set", mac, key, sha256], stdin=content)
 
 
 def unpublish_entry(settings: Settings, mac: str) -> None:
     """Remove a machine's entry; it boots the quarantine image from then on."""
-    ask(settings, boot_server(settings), ["boot-entry", "remove", mac])
+    _on_boot_server(settings, ["boot-entry", "remove", mac])
 
 
 def commit(settings: Settings, name: str) -> None:
@@ -76,7 +106,7 @@ def commit(settings: Settings, name: str) -> None:
         changed = Path(work) / "commit.tar.gz"
         ask(settings, name, ["lbu", "package", "-"], output=changed)
         content = changed.read_bytes()
-    ask(settings, boot_server(settings), ["boot-entry", "commit", mac], stdin=content)
+    _on_boot_server(settings, ["boot-entry", "commit", mac], stdin=content)
 
 
 def write_stick(settings: Settings, name: str, device: str) -> None:
@@ -84,19 +114,24 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
     nic = addressing.nics(settings.stack, settings.topology, name)[0]
     machines = settings.topology.machines
     roles = {machine.role for machine in machines.values()}
+    extra = consul.image_folders(settings.topology)
     files = boottree.common_files()
     for role in sorted(roles):  # all go in one copy; one by one over ssh takes minutes
-        files |= boottree.image_files(role, image.image_key(role))
+        files |= boottree.image_files(role, image.image_key(role, extra), extra)
     with tempfile.TemporaryDirectory() as work:
         overlay = max((settings.folder / "overlays" / name).glob("overlay-*.tar.gz"))
         sha256 = overlay.name.removeprefix("overlay-").removesuffix(".tar.gz")
         folder = f"machines/{nic.mac_dashed}"
         entry = Path(work) / "boot.env"
         entry.write_text(
-            f"image=/images/{image.image_key(machines[name].role)}.layers\n"
+            f"image=/images/{image.image_key(machines[name].role, extra)}.layers\n"
             f"overlay=/{folder}/{overlay.name}\noverlay_sha256={sha256}\n"
         )
         files |= {f"{folder}/boot.env": entry, f"{folder}/{overlay.name}": overlay}
+        if settings.topology.founder:
+            state = Path(work) / CONSUL_STATE
+            run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", state, CONSUL_STATE_SIZE])
+            files[CONSUL_STATE] = state
         disk = Path(work) / "stick"
         size = settings.topology.of(BootServer)[name].stick
         with step("writing the USB stick"):
@@ -130,14 +165,3 @@ def _planned(what: str, key: str, now: str) -> None:
         raise CommandFailed(
             f"{what}: {key} was planned, the sources make {now}. Run it again: pulumi up"
         )
-
-
-def _put(settings: Settings, server: str, source: Path, target: str) -> None:
-    """Copy a file unless the server's has the same sha256; atomically, by a rename."""
-    wanted = run(["sha256sum", source]).split()[0]
-    found = ask(settings, server, ["sh", "-c", f"sha256sum {target} 2>/dev/null || true"])
-    if found.split()[:1] == [wanted]:
-        return
-    script = f"mkdir -p {Path(target).parent} && cat > {target}.new && mv {target}.new {target}"
-    with step(f"{source.name} to {server}"):
-        ask(settings, server, ["sh", "-c", script], stdin=source.read_bytes())

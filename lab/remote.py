@@ -51,6 +51,16 @@ def ask(
     )
 
 
+def reachable(settings: Settings, machine: str) -> bool:
+    """Whether the machine's sshd takes connections at this moment, seen from the lab machine."""
+    address = addressing.management_address(settings.topology, machine)
+    try:
+        on_lab_machine(settings, f"timeout 5 bash -c 'exec 3<>/dev/tcp/{address}/22' 2>/dev/null")
+    except CommandFailed:
+        return False
+    return True
+
+
 def patiently(seconds: float) -> Retrying:
     """Calls what it is given again while that fails; then the last `CommandFailed` is raised."""
     return Retrying(

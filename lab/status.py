@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+import equipment
 from artefacts import CommandFailed
 from config import access, addressing, names
 from config.settings import Settings
@@ -18,6 +19,8 @@ ASK_S = 60
 ASKED_AT_ONCE = 32  # connections, most of them waiting
 DOMAINS = f"{VIRSH} list --all --name --state-running"
 CONTAINERS = "lxc-ls -1 --running"
+BOOTS = "boots"  # what a consul server says of itself while it is the boot server
+BOOTING = f"grep -q '\"serving\":true' /run/control-plane/status.json && echo {BOOTS}"
 SILENT = "?"  # a service that doesn't tell what it runs
 
 
@@ -91,7 +94,7 @@ class RackWatch:
                     nic.network: str(nic.address.ip)
                     for nic in addressing.nics(settings.stack, topology, name)
                 },
-                serves=_serves(settings, name),
+                serves=_serves(settings, name, answer.runs or set()),
             )
             if isinstance(machine, LxcHost):
                 report |= _containers(settings, machine, answer.runs or set())
@@ -102,6 +105,22 @@ def rack_status(settings: Settings) -> dict[str, MachineStatus]:
     """Every machine's and container's state by name, in the topology's order; one round."""
     *_, report = RackWatch(settings).round()
     return report
+
+
+def rogue_dhcp_servers(settings: Settings) -> list[str]:
+    """The MACs of those on lan whose DHCP replies the switch stopped in the last hour.
+
+    Nobody is named while the lab machine is silent.
+    """
+    guard = equipment.dhcp_guard(settings.stack, settings.topology)
+    command = equipment.rogues(settings.stack)
+    try:
+        said = ask(
+            settings, access.LAB_MACHINE, command, stdin=guard.text.encode(), timeout_s=ASK_S
+        )
+    except CommandFailed:
+        return []
+    return said.split()
 
 
 def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | None]) -> str:
@@ -123,6 +142,8 @@ def _question(settings: Settings, name: str) -> str:
     phase = "cat /run/rack/phase; echo"
     if isinstance(settings.topology.machines[name], LxcHost):
         return f"{phase}; {CONTAINERS} || echo '{SILENT}'"
+    if name in settings.topology.consul_servers:
+        return f"{phase}; {BOOTING} || true"
     if settings.topology.guests_on(name):
         return f"{phase}; {DOMAINS} || echo '{SILENT}'"
     return phase
@@ -138,15 +159,15 @@ def _asked(settings: Settings, name: str) -> Answer:
     return Answer(phase.strip(), None if SILENT in runs else runs)
 
 
-def _serves(settings: Settings, name: str) -> list[str]:
+def _serves(settings: Settings, name: str, runs: set[str]) -> list[str]:
     machine = settings.topology.machines[name]
     address = addressing.management_address(settings.topology, name)
     if isinstance(machine, San):
         return [f"nbd://{address}/{volume}" for volume in machine.volumes]
     if isinstance(machine, NfsServer):
         return [f"nfs://{address}/"]
-    if machine.role == "boot-server":
-        return [f"http://{address}/", "dhcp", "tftp"]
+    if machine.role == "boot-server" or BOOTS in runs:
+        return [f"http://{addressing.boot_address(settings.topology).ip}/", "dhcp"]
     return []
 
 

@@ -1,6 +1,6 @@
 """The real program's graph under a recording monitor, against a golden file.
 
-config/mini.yaml and config/rack.yaml are the input. What depends on guest/ and alpine/ (image
+The topologies RACKS are the input. What depends on guest/ and alpine/ (image
 keys, overlay digests) is fixed, so the golden changes only when the graph does. Write it anew with:
 UPDATE_GOLDEN=1 pytest tests/components
 """
@@ -21,7 +21,7 @@ from pulumi.runtime.stack import wait_for_rpcs
 from components import rack
 from config.settings import Settings, load_settings
 
-RACKS = ("mini", "rack")
+RACKS = ("mini", "quorum", "rack")
 SEED = "00" * 32
 
 
@@ -60,7 +60,7 @@ def monitor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RecordingMonitor]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rack, "image_key", lambda role: f"key-of-{role}")
+        patch.setattr(rack, "image_key", lambda role, extra: "-".join(["key-of", role, *extra]))
         patch.setattr(rack, "common_key", lambda: "key-of-boot-files")
         patch.setattr(rack, "overlay", lambda *_: b"overlay")
         folder = tmp_path_factory.mktemp("stack")

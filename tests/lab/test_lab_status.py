@@ -4,10 +4,11 @@ from threading import Event
 
 import pytest
 
+from artefacts import CommandFailed
 from config.access import LAB_MACHINE, LabMachine
 from config.load import FOLDER, load_topology
 from config.settings import Settings
-from lab.status import RackWatch, power_of, rack_status
+from lab.status import BOOTS, RackWatch, power_of, rack_status, rogue_dhcp_servers
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
 SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), "emulated", "00" * 32)
@@ -59,6 +60,31 @@ def test_each_machine_that_is_on_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
         "lxc1": ("on", "ready"),
         "web1": ("on", "ready"),
     }
+
+
+def test_who_is_the_boot_server_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = load_topology(FOLDER / "quorum.yaml", "quorum")
+    settings = Settings("quorum", topology, LabMachine(host=None), "emulated", "00" * 32)
+    said = {
+        LAB_MACHINE: "\nquorum-laptop\nquorum-compute1\n",
+        "laptop": "ready\n",
+        "compute1": "ready\nquorum-consul1\n",
+        "consul1": f"ready\n{BOOTS}\n",
+    }
+    monkeypatch.setattr("lab.status.ask", lambda _, name, *__, **___: said[name])
+    report = rack_status(settings)
+    assert report["consul1"].serves == ["http://10.77.3.253/", "dhcp"]
+    assert report["laptop"].serves == report["consul2"].serves == []
+
+
+def test_a_silent_lab_machine_names_no_rogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object, **__: object) -> str:
+        raise CommandFailed("silent")
+
+    monkeypatch.setattr("lab.status.ask", lambda *_, **__: "52:54:00:00:00:01\n")
+    assert rogue_dhcp_servers(SETTINGS) == ["52:54:00:00:00:01"]
+    monkeypatch.setattr("lab.status.ask", silent)
+    assert rogue_dhcp_servers(SETTINGS) == []
 
 
 def test_what_is_said_shows_while_another_machine_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:

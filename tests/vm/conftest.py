@@ -1,6 +1,6 @@
 """The stacks that the tests here share, on the virtual lab machine.
 
-`--rack NAME` chooses the topology of the rack under test: mini, or rack, the whole one.
+`--rack NAME` chooses the topology of the rack under test: mini, rack, the whole one, or quorum.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,13 @@ from labmachine import machine
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rack", default="mini", help="the topology under test, of config/")
+    parser.addoption("--times", type=int, default=1, help="how often each drill is run")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A drill knows which of its runs it is."""
+    if "attempt" in metafunc.fixturenames:
+        metafunc.parametrize("attempt", range(1, metafunc.config.getoption("--times") + 1))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

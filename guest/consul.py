@@ -1,0 +1,176 @@
+"""consul on every machine of a rack with a control plane: the agents' configuration.
+
+Owns these files, which hold keys and tokens, and which folder brings consul into an image. Leaves
+the numbers to `config.consul`, running the agent to `guest/agent`, and what the servers do with
+it to `controlplane/`.
+"""
+
+import json
+from collections.abc import Mapping
+
+from config import addressing, consul, secrets
+from config.topology import BootServer, ConsulServer, Founder, Topology
+from guest import network
+from guest.settings import CONSUL_STATE, TREE
+
+CONFIG = "etc/consul.d"
+TREE_IN_MEMORY = "/var/lib/boot-tree"  # a consul guest's own copy of the boot tree
+
+
+def image_folders(topology: Topology) -> tuple[str, ...]:
+    """The folders under `guest/` that every image of this rack has beside its role's."""
+    return ("agent",) if topology.founder else ()
+
+
+def files(stack: str, topology: Topology, name: str, seed: str) -> dict[str, str]:
+    """A machine's files with secrets, `{path: text}`; none in a rack without a control plane."""
+    if not topology.founder:
+        return {}
+    server = name in topology.consul_servers
+    pair = secrets.derive_certificate(
+        seed, name, f"{'server' if server else 'client'}.{consul.DATACENTER}.consul"
+    )
+    return {
+        f"{CONFIG}/agent.json": _json(_agent(stack, topology, name, seed)),
+        f"{CONFIG}/authority.pem": pair.authority,
+        f"{CONFIG}/certificate.pem": pair.certificate,
+        f"{CONFIG}/key.pem": pair.key,
+        "etc/rack/agent.conf": "".join(f"{key}={value}\n" for key, value in _running(server)),
+        "etc/rack/control-plane.json": _json(_control_plane(stack, topology, name, seed)),
+    }
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
+def _running(server: bool) -> list[tuple[str, object]]:
+    """What guest/agent reads: where the state must be mounted (servers), how late timers may be."""
+    return [
+        ("state", CONSUL_STATE if server else "''"),
+        ("slack_ns", consul.SERVER_SLACK_NS if server else consul.AGENT_SLACK_NS),
+    ]
+
+
+def _address(topology: Topology, name: str) -> str:
+    return str(addressing.management_address(topology, name))
+
+
+def _mac(stack: str, topology: Topology, name: str) -> str:
+    return addressing.nics(stack, topology, name)[0].mac_dashed
+
+
+def _token(seed: str, name: str) -> str:
+    return secrets.derive_uuid(seed, f"consul token {name}")
+
+
+def _management(seed: str) -> str:
+    return secrets.derive_uuid(seed, "consul management")
+
+
+def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, object]:
+    """https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file"""
+    machine = topology.machines[name]
+    tokens = {"agent": _token(seed, name)}
+    found: dict[str, object] = {
+        "datacenter": consul.DATACENTER,
+        "node_name": name,
+        "node_id": secrets.derive_uuid(seed, f"consul node {stack} {name}"),
+        "data_dir": CONSUL_STATE,
+        "bind_addr": _address(topology, name),
+        "client_addr": "127.0.0.1",
+        "ports": {
+            "http": consul.HTTP_PORT,
+            "serf_lan": consul.GOSSIP_PORT,
+            "server": consul.RPC_PORT,
+            **dict.fromkeys(("dns", "https", "grpc", "grpc_tls", "serf_wan"), -1),
+        },
+        "retry_join": [_address(topology, each) for each in topology.consul_servers],
+        "retry_interval": "10s",
+        "encrypt": secrets.derive_gossip_key(seed),
+        "acl": {
+            "enabled": True,
+            "default_policy": "deny",
+            "down_policy": "extend-cache",
+            "tokens": tokens,
+        },
+        "tls": {
+            "defaults": {
+                "ca_file": f"/{CONFIG}/authority.pem",
+                "cert_file": f"/{CONFIG}/certificate.pem",
+                "key_file": f"/{CONFIG}/key.pem",
+                "verify_incoming": True,
+                "verify_outgoing": True,
+            },
+            "internal_rpc": {"verify_server_hostname": True},
+        },
+        # An emulated machine may be busy for seconds, which is no failure.
+        "gossip_lan": {"gossip_interval": "2s", "probe_interval": "10s", "probe_timeout": "5s"},
+        **{each: {"enabled": False} for each in ("connect", "peering")},  # no services here
+        "disable_coordinates": True,
+        "disable_update_check": True,
+        "leave_on_terminate": False,
+        "skip_leave_on_interrupt": True,
+        "log_level": "WARN",
+    }
+    if isinstance(machine, Founder | ConsulServer):
+        tokens["initial_management"] = _management(seed)
+        found |= {
+            "server": True,
+            "log_level": "INFO",  # elections
+            "performance": {"raft_multiplier": consul.RAFT_MULTIPLIER},
+            # Of two servers one alone has a vote, for with two the loss of either ends the quorum:
+            # control-plane raises the threshold as soon as there are three.
+            "autopilot": {"cleanup_dead_servers": False, "last_contact_threshold": "1ms"},
+        }
+    if isinstance(machine, Founder):
+        found["bootstrap_expect"] = 1
+    return found
+
+
+def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict[str, object]:
+    """/etc/rack/control-plane.json, as controlplane/config.go has it."""
+    machine = topology.machines[name]
+    mac = _mac(stack, topology, name)
+    if not isinstance(machine, Founder | ConsulServer):
+        return {"name": name, "mac": mac, "token": _token(seed, name)}
+    return {
+        "name": name,
+        "mac": mac,
+        "address": _address(topology, name),
+        "boot_address": str(addressing.boot_address(topology)),
+        "device": network.device(stack, topology, name, "lan"),
+        "tree": TREE if isinstance(machine, BootServer) else TREE_IN_MEMORY,
+        "state": CONSUL_STATE,
+        "founder": isinstance(machine, Founder),
+        "servers": {each: _address(topology, each) for each in topology.consul_servers},
+        "proof_seconds": consul.PROOF_S,
+        "lone_proof_seconds": consul.LONE_PROOF_S,
+        "peer_port": consul.PEER_PORT,
+        "token": _management(seed),
+        "tokens": [
+            {
+                "name": each,
+                "secret": _token(seed, each),
+                "rules": _rules(each, _mac(stack, topology, each)),
+            }
+            for each in topology.machines
+        ],
+    }
+
+
+def _rules(name: str, mac: str) -> str:
+    """What a machine may do: tell of itself, see the others, hand in its commits."""
+    return "".join(
+        f'{kind} "{path}" {{ policy = "{policy}" }}\n'
+        for kind, path, policy in (
+            ("node", name, "write"),
+            ("agent", name, "write"),
+            ("node_prefix", "", "read"),
+            ("service_prefix", "", "read"),
+            ("key", f"rack/inbox/{mac}", "write"),
+            ("key_prefix", f"rack/inbox/{mac}/", "write"),
+            ("key", f"rack/entry/{mac}", "read"),
+            ("key", f"rack/rejected/{mac}", "read"),
+        )
+    )

@@ -1,0 +1,198 @@
+"""Breaking the control plane, and seeing who serves meanwhile.
+
+Owns killing, stopping and cutting off consul servers, and the record of who answered DHCP. Leaves
+what should happen to the tests.
+"""
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from probes import Probe, probe, settings_of
+from racks import Rack
+
+from artefacts import CommandFailed
+from config import access, addressing, names
+from config.settings import Settings
+from lab.remote import ask, on_lab_machine
+from lab.status import BOOTS
+
+WATCH = Path(__file__).with_name("dhcp_watch.py")
+HEALED_S = 600  # a killed server boots, its volume and consul come back; emulated
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An offer of the boot server: when (the lab machine's clock, s), and which machine sent it."""
+
+    at: float
+    server: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A probe on lan that asks for an address once a second."""
+
+    settings: Settings
+    host: Probe
+    file: str
+
+    def now(self) -> float:
+        """The lab machine's clock, seconds since the epoch."""
+        return float(on_lab_machine(self.settings, "date +%s.%N"))
+
+    def answers(self, since: float = 0) -> list[Answer]:
+        """What came in so far, in order."""
+        servers = {_mac(self.settings, name): name for name in _servers(self.settings)}
+        text = on_lab_machine(self.settings, f"cat {self.file}")
+        pairs = [line.split() for line in text.splitlines()]
+        found = [Answer(float(at), servers.get(mac, mac)) for at, mac in pairs]
+        return [each for each in found if each.at >= since]
+
+    def gap(self, since: float) -> float:
+        """The longest time without an answer, seconds; from `since` on."""
+        times = [since, *(each.at for each in self.answers(since))]
+        return max(after - before for before, after in pairwise(times))
+
+    def first_of_another(self, than: str, since: float, seconds: float) -> Answer:
+        """Waits until a server other than `than` answers."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for each in self.answers(since):
+                if each.server != than:
+                    return each
+            time.sleep(1)
+        raise AssertionError(f"nobody but {than} answered for {seconds} s: {_told(self.settings)}")
+
+
+@contextmanager
+def watch(rack: Rack) -> Iterator[Watch]:
+    """Somebody asks for an address each second, until the end."""
+    settings = settings_of(rack)
+    known = _mac(settings, "router")
+    with probe(settings, "lan") as host:
+        file = f"/run/{host.name}.answers"
+        program = f"ip netns exec {host.name} python3 /run/dhcp_watch.py {host.name} {known} {file}"
+        ask(
+            settings,
+            access.LAB_MACHINE,
+            ["sh", "-c", "cat >/run/dhcp_watch.py"],
+            stdin=WATCH.read_bytes(),
+        )
+        on_lab_machine(
+            settings, f"rm -f {file}; : >{file}; setsid {program} >{file}.log 2>&1 </dev/null &"
+        )
+        yield Watch(settings, host, file)  # the namespace's end is its processes' end
+
+
+def _servers(settings: Settings) -> tuple[str, ...]:
+    return settings.topology.consul_servers
+
+
+def _mac(settings: Settings, name: str) -> str:
+    return addressing.nics(settings.stack, settings.topology, name)[0].mac
+
+
+def _told(settings: Settings) -> dict[str, str]:
+    """What each server that can be asked says of itself."""
+    told = {}
+    for name in _servers(settings):
+        look = [
+            "sh",
+            "-c",
+            "cat /run/control-plane/status.json; tail -n 3 /var/log/control-plane.log",
+        ]
+        try:
+            told[name] = ask(settings, name, look, timeout_s=60)
+        except CommandFailed as error:
+            told[name] = str(error)[:200]
+    return told
+
+
+def leader(rack: Rack) -> str:
+    """The one boot server; exactly one, waited for."""
+    settings = settings_of(rack)
+    deadline = time.monotonic() + HEALED_S
+    serving: list[str] = []
+    while time.monotonic() < deadline:
+        status = rack.status()
+        address = f"http://{addressing.boot_address(settings.topology).ip}/"
+        serving = [name for name in _servers(settings) if address in status[name]["serves"]]
+        if len(serving) == 1:
+            return serving[0]
+        time.sleep(5)
+    raise AssertionError(f"{serving} say {BOOTS}: {_told(settings)}")
+
+
+def assert_healthy(rack: Rack) -> str:
+    """Every machine is ready, all servers vote and have the whole tree; who leads."""
+    settings = settings_of(rack)
+    leading = leader(rack)
+    for name in settings.topology.machines:
+        rack.lab("wait", name)
+    deadline = time.monotonic() + HEALED_S
+    told = ""
+    while time.monotonic() < deadline:
+        told = rack.lab("ssh", leading, "--", "control-plane", "status")
+        if told.count('"voter":true') == len(_servers(settings)) == told.count('"alive":true'):
+            return leading
+        time.sleep(5)
+    raise AssertionError(f"not all servers vote: {told}")
+
+
+def kill(rack: Rack, server: str) -> float:
+    """Pulls its plug; the lab machine's time just before."""
+    at = float(rack.lab_machine("date +%s.%N"))
+    rack.lab("power", server, "off")
+    return at
+
+
+def revive(rack: Rack, server: str) -> None:
+    """Switches it on; it is ready then."""
+    rack.lab("power", server, "on")
+    rack.lab("wait", server)
+
+
+def qemu(rack: Rack, server: str, signal: str) -> None:
+    """A signal to the server's qemu, on the lab machine or in its node."""
+    settings = settings_of(rack)
+    domain = names.domain(rack.stack, server)
+    host = settings.host_of(server)
+    ask(settings, host, ["sh", "-c", f"pkill -{signal} -f 'guest={domain},'"])
+
+
+@contextmanager
+def cut_off(rack: Rack, server: str) -> Iterator[None]:
+    """The server's frames to and from the other servers are dropped at the lan's switch."""
+    settings = settings_of(rack)
+    bridge = names.bridge(rack.stack, "lan")
+    own = _mac(settings, server)
+    flows = []
+    for other in _servers(settings):
+        if other != server:
+            far = _mac(settings, other)
+            flows += [f"dl_src={own},dl_dst={far}", f"dl_src={far},dl_dst={own}"]
+    for flow in flows:
+        rack.lab_machine(
+            f"ovs-ofctl add-flow {bridge} priority=900,{shlex.quote(flow)},actions=drop"
+        )
+    try:
+        yield
+    finally:
+        for flow in flows:
+            rack.lab_machine(
+                f"ovs-ofctl --strict del-flows {bridge} priority=900,{shlex.quote(flow)}"
+            )
+
+
+def changes_of_server(answers: list[Answer]) -> list[str]:
+    """The servers in the order in which they took over: with two at once one name comes twice."""
+    order: list[str] = []
+    for each in answers:
+        if not order or order[-1] != each.server:
+            order.append(each.server)
+    return order
