@@ -266,7 +266,12 @@ class Topology(Frozen):
     @property
     def consul_servers(self) -> tuple[str, ...]:
         """The machines of which one leads and is the boot server, the founder first."""
-        return (*self.of(Founder), *self.of(ConsulServer))
+        return self.boot_servers if self.founder else ()
+
+    @property
+    def boot_servers(self) -> tuple[str, ...]:
+        """The machines that can be the boot server: the laptop, then the consul guests."""
+        return (*self.of(BootServer), *self.of(ConsulServer))
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""

@@ -81,6 +81,19 @@ func parseList(text string) (lines []layerLine, err error) {
 	return lines, nil
 }
 
+// readList reads a list of the local tree; the error names it.
+func readList(tree, name string) ([]layerLine, error) {
+	text, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, err
+	}
+	lines, err := parseList(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return lines, nil
+}
+
 // library is the local tree as the commands work on it.
 type library struct {
 	tree  string

@@ -40,13 +40,9 @@ func importTree(ctx context.Context, t *tree) error {
 		}
 	}
 	for _, name := range t.below("images/*.layers") {
-		text, err := os.ReadFile(t.local(name))
+		lines, err := readList(t.config.Tree, name)
 		if err != nil {
 			return err
-		}
-		lines, err := parseList(string(text))
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
 		}
 		for _, line := range lines {
 			if err := register("images/"+line.file, line.sum); err != nil {

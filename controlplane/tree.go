@@ -353,13 +353,9 @@ func (t *tree) writeEntry(ctx context.Context, mac string, e entry, files map[st
 // imageThere tells what of the image is missing, if anything.
 func (t *tree) imageThere(image string, files map[string]fileLine) error {
 	name := "images/" + image + ".layers"
-	text, err := os.ReadFile(t.local(name))
+	lines, err := readList(t.config.Tree, name)
 	if err != nil {
 		return err
-	}
-	lines, err := parseList(string(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
 	}
 	for _, each := range lines {
 		if line, there := files["images/"+each.file]; !there || !t.right("images/"+each.file, line) {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config import addressing, names
 from config.bill import volume_sizes
-from config.topology import BootServer, ConsulServer, Firewall, Server, Topology
+from config.topology import Firewall, Server, Topology
 
 FOLDER = Path(__file__).parent
 
@@ -98,8 +98,7 @@ def uplink(stack: str, topology: Topology, network: str) -> Equipment | None:
 def dhcp_guard(stack: str, topology: Topology) -> Equipment:
     """On lan, nobody's DHCP replies pass but those of the machines that can be the boot server."""
     bridge, tag = names.bridge(stack, "lan"), names.owner_tag(stack)
-    servers = (*topology.of(BootServer), *topology.of(ConsulServer))
-    macs = (names.mac(stack, name, "lan") for name in servers)
+    macs = (names.mac(stack, name, "lan") for name in topology.boot_servers)
     return Equipment("lan-dhcp-guard", "dhcpguard", (bridge, tag, *macs), (bridge, tag))
 
 

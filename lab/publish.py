@@ -16,7 +16,7 @@ from alpine import boottree, image, stick
 from artefacts import CommandFailed, run, step
 from config import access, addressing
 from config.settings import Settings
-from config.topology import BootServer, ConsulServer
+from config.topology import BootServer
 from guest import consul
 from lab.remote import ask, reachable, shell_argv
 
@@ -30,7 +30,7 @@ def _on_boot_server(settings: Settings, command: Sequence[str], *, stdin: bytes 
     Raises:
         CommandFailed: it fails, or none of them can be reached.
     """
-    servers = [*settings.topology.of(BootServer), *settings.topology.of(ConsulServer)]
+    servers = settings.topology.boot_servers
     for server in servers[:-1]:
         if reachable(settings, server):
             return ask(settings, server, command, stdin=stdin)
