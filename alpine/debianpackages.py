@@ -16,7 +16,7 @@ from pathlib import Path
 
 from alpine.apk import Package
 from alpine.debian import DROPS, HERE, fetch_debs, kernel_package, lines, locked, requests
-from alpine.elf import dynamic, is_elf, sections
+from alpine.elf import dynamic, is_elf, rename_import, sections
 from artefacts import run
 
 ADDITIONS = HERE / "packages"
@@ -107,6 +107,8 @@ def _unpack(deb: Path, version: str, target: Path) -> Unpacked:
         _only_extras(target)
     for data in target.glob(ICU_DATA):
         _empty_icu_data(data)
+    if package.name == "nbd-server":
+        _no_prime_search(target)
     additions = ADDITIONS / package.name / "root"
     if additions.is_dir():
         shutil.copytree(additions, target, dirs_exist_ok=True, symlinks=True)
@@ -118,6 +120,17 @@ def _unpack(deb: Path, version: str, target: Path) -> Unpacked:
                 if str(path.parent.relative_to(target)) in LIBRARY_FOLDERS and info.soname:
                     package.sonames.add(info.soname)
     return package
+
+
+def _no_prime_search(target: Path) -> None:
+    """nbd-server 3.24 looks for a prime of 2048 bits at each start, before it takes connections.
+
+    It is for TLS, which nobody uses here, and takes an emulated guest seconds to minutes, as luck
+    has it. The parameters are freed instead; without TLS nothing reads them (nbd-server.c, main).
+    """
+    rename_import(
+        target / "bin/nbd-server", "gnutls_dh_params_generate2", "gnutls_dh_params_deinit"
+    )
 
 
 def _drop_files(target: Path) -> None:

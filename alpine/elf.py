@@ -1,4 +1,4 @@
-"""Which shared libraries an ELF file needs, and what it is called itself.
+"""Which shared libraries an ELF file needs, what it is called itself, and which function it calls.
 
 Owns reading 64-bit little-endian ELF's dynamic section (the System V ABI, chapter 5). Leaves
 deciding what to do about it to `debianpackages`.
@@ -69,3 +69,17 @@ def dynamic(data: bytes) -> Dynamic:
 
 def _text(data: bytes, at: int) -> str:
     return data[at : data.index(b"\0", at)].decode()
+
+
+def rename_import(path: Path, old: str, new: str) -> None:
+    """Have a program call `new`, a function of the same library that isn't longer, for `old`.
+
+    Raises:
+        ValueError: it doesn't import `old`.
+    """
+    data = path.read_bytes()
+    before = b"\0" + old.encode() + b"\0"
+    after = (b"\0" + new.encode()).ljust(len(before), b"\0")
+    if data.count(before) != 1 or len(after) != len(before):
+        raise ValueError(f"{path.name} has no place where {old} could be {new}")
+    path.write_bytes(data.replace(before, after))

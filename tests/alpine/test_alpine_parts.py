@@ -79,6 +79,21 @@ def test_archive_layout() -> None:
     assert b"TRAILER!!!" in content
 
 
+def test_an_import_is_renamed_in_place(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF\0lib.so\0lib_generate2\0puts\0")
+    elf.rename_import(program, "lib_generate2", "lib_free")
+    assert program.read_bytes() == b"\x7fELF\0lib.so\0lib_free\0\0\0\0\0\0puts\0"
+
+
+@pytest.mark.parametrize(("old", "new"), [("absent", "a"), ("puts", "longer")])
+def test_an_import_that_can_t_be_renamed_is_an_error(tmp_path: Path, old: str, new: str) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF\0puts\0")
+    with pytest.raises(ValueError, match=old):
+        elf.rename_import(program, old, new)
+
+
 def test_elf_of_this_python_needs_libc() -> None:
     program = Path("/proc/self/exe").resolve()
     assert elf.is_elf(program)
