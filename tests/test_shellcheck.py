@@ -1,5 +1,6 @@
 """Every shell script passes shellcheck."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,14 @@ SCRIPTS = sorted(
 
 def test_scripts_are_found() -> None:
     assert len(SCRIPTS) > 20
+
+
+def test_programs_can_be_run() -> None:
+    """What is laid into an image keeps its mode; a service that can't be run starts nothing."""
+    images = [each for each in SCRIPTS if "root" in each.relative_to(PROJECT).parts]
+    programs = [each for each in images if each.read_bytes().startswith(b"#!")]
+    assert programs
+    assert [each for each in programs if not os.access(each, os.X_OK)] == []
 
 
 def test_shellcheck_has_nothing_to_say() -> None:

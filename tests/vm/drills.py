@@ -162,7 +162,7 @@ def qemu(rack: Rack, server: str, signal: str) -> None:
     settings = settings_of(rack)
     domain = names.domain(rack.stack, server)
     host = settings.host_of(server)
-    ask(settings, host, ["sh", "-c", f"pkill -{signal} -f 'guest={domain},'"])
+    ask(settings, host, ["sh", "-c", f"pkill -{signal} -f '[g]uest={domain},'"])
 
 
 @contextmanager
