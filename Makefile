@@ -16,7 +16,7 @@ PULUMI = $(TOOLS) && lab unlock && pulumi
 EVENTS = .lab/stacks/$(STACK)/events.json
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-rack test-control bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -43,7 +43,7 @@ check: setup ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
-	.venv/bin/pytest -m "not vm and not rack and not control" --ignore=tests/plugins --ignore=tests/controlplane
+	.venv/bin/pytest -m "not vm and not rack and not control and not moving" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@.venv/bin/python -m plugins.build >/dev/null
@@ -76,6 +76,10 @@ test-rack: built ## the whole rack, or RACK=mini; PART=cold-start or the like: w
 
 test-control: built ## the control plane's drills on rack quorum, TIMES each; PART= as above
 	.venv/bin/pytest tests/controlplane tests/vm -m control --rack=quorum --times=$(TIMES) -k "$(subst -,_,$(PART))" -s --durations=0
+	.venv/bin/lab machine down
+
+test-moving: built ## the same for the boot server that moves, on rack moving
+	.venv/bin/pytest tests/vm -m moving --rack=moving --times=$(TIMES) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
 
 env: setup

@@ -20,7 +20,8 @@ from components.machine import BootTree, MachineArgs
 class BootServerArgs:
     """`stick`: the device on the lab machine; `image_keys`: of every role in use.
 
-    `common_key` stands for kernel, initramfs and quarantine image; `needs` is waited for.
+    `common_key` stands for kernel, initramfs and quarantine image; `moves`: into a node, once
+    that is there; `needs` is waited for.
     """
 
     machine: MachineArgs
@@ -28,6 +29,7 @@ class BootServerArgs:
     stick: str
     image_keys: Mapping[str, str]
     common_key: str
+    moves: bool
     needs: Sequence[pulumi.Resource]
 
 
@@ -57,6 +59,7 @@ class BootServer(pulumi.ComponentResource):
             args.machine,
             args.bridges,
             machine.domain_opts(self, lab.provider, [stick]),
+            moves=args.moves,
             usb_disk=True,
             boot_devices=[libvirt.DomainBootDeviceArgs(devs=["hd"])],
             disks=[libvirt.DomainDiskArgs(block_device=args.stick)],

@@ -87,11 +87,12 @@ def make_domain(
     opts: pulumi.ResourceOptions,
     *,
     nested: bool = False,
+    moves: bool = False,
     pxe: bool = False,
     usb_disk: bool = False,
     **hardware: Any,
 ) -> libvirt.Domain:
-    """A machine's KVM, on the lab machine or (`nested`) in a node.
+    """A machine's KVM, on the lab machine or (`nested`) in a node, or there later (`moves`).
 
     `hardware`: arguments of Domain that only this kind of machine has. `pxe` and `usb_disk` are
     what it boots from, where that takes more than such an argument.
@@ -114,7 +115,7 @@ def make_domain(
                 owner=names.owner_tag(settings.stack),
                 log=settings.console_log(args.name),
                 openvswitch=not nested,
-                cpu_features=settings.guest_cpu if nested else settings.node_cpu,
+                cpu_features=settings.guest_cpu if nested or moves else settings.node_cpu,
                 pxe=pxe,
                 usb_disk=usb_disk,
             )

@@ -23,7 +23,7 @@ from components.network import OvsNetwork, OvsNetworkArgs
 from components.raid import RaidVolume, RaidVolumeArgs
 from components.san import San, SanArgs
 from components.second_level_guest import Host, SecondLevelGuestArgs
-from config import addressing, names, topology
+from config import access, addressing, names, topology
 from config.settings import Settings
 from guest import consul
 from guest.overlay import MachineKeys, overlay
@@ -59,6 +59,7 @@ class Rack(pulumi.ComponentResource):
         self._nfs = self._make_nbd_users(topology.NfsServer, Nfs)
         self._lxc = self._make_lxc()
         self._commit_nodes()
+        self._move_boot_server()
         self.services = {
             name: url for lxc in self._lxc.values() for name, url in lxc.services.items()
         }
@@ -158,6 +159,7 @@ class Rack(pulumi.ComponentResource):
             stick=self._raid.paths[stick],
             image_keys={role: self._image_key(role) for role in sorted(roles)},
             common_key=common_key(),
+            moves=bool(self._settings.hosts_of(name)[1:]),
             bridges=self._bridges(self._topology.machines[name]),
             needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],
         )
@@ -213,7 +215,7 @@ class Rack(pulumi.ComponentResource):
             self._booted.append(made[name])
         return made
 
-    def _volumes(self, user: topology.NbdUser) -> tuple[list[pulumi.Resource], int]:
+    def _volumes(self, user: topology.VolumeUser) -> tuple[list[pulumi.Resource], int]:
         """The resources of a guest's volumes, and the bytes that each of them has."""
         made = [self._sans[san].volumes[volume] for san, volume in user.legs]
         san, volume = user.legs[0]
@@ -268,3 +270,25 @@ class Rack(pulumi.ComponentResource):
                     deleted_with=host.node.domain,
                 ),
             )
+
+    def _move_boot_server(self) -> None:
+        """As soon as its volume and its node are there (seed); home before its domain goes."""
+        for name, founder in self._topology.of(topology.Founder).items():
+            if founder.node:
+                node = self._nodes[founder.node]
+                volumes, _size = self._volumes(founder)
+                server = self._boot_server
+                lab_command(
+                    f"{name}-move",
+                    self._settings,
+                    create=["boot-server", "move", founder.node],
+                    delete=["boot-server", "move", access.LAB_MACHINE],
+                    wanted=[server.domain.id, node.domain.id],
+                    opts=pulumi.ResourceOptions(
+                        parent=self,
+                        depends_on=[server, node, *volumes],
+                        deleted_with=node.domain,
+                        replace_on_changes=["environment"],
+                        delete_before_replace=True,
+                    ),
+                )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from config import names
-from config.topology import BootServer, Guest, Node, StorageNode, Topology
+from config.topology import BootServer, Guest, Machine, Node, StorageNode, Topology
 from config.units import MIB
 
 NODE_OVERHEAD = 72 * MIB  # a first-level qemu's own memory on the lab machine
@@ -76,9 +76,14 @@ def volume_sizes(topology: Topology) -> dict[str, int]:
     return sizes
 
 
+def inside(topology: Topology, node: str) -> dict[str, Machine]:
+    """What a node must have memory for: its guests, and who moves into it."""
+    return {**topology.guests_on(node), **topology.visitors_of(node)}
+
+
 def guests_need(topology: Topology, node: str) -> int:
     """Bytes that a node needs for itself and its guests; nothing if it has none."""
-    guests = topology.guests_on(node).values()
+    guests = inside(topology, node).values()
     return NODE_BASE + sum(guest.memory + GUEST_OVERHEAD for guest in guests) if guests else 0
 
 

@@ -17,17 +17,17 @@ from config.addressing import (
     LAB_MACHINE_NETWORKS,
     PROVIDER_HOST,
 )
-from config.bill import EXTENT, bill, extents, guests_need
+from config.bill import EXTENT, bill, extents, guests_need, inside
 from config.errors import Problem
 from config.topology import (
     BootServer,
     ComputeNode,
     ConsulServer,
     Firewall,
+    Founder,
     Guest,
     Hypervisor,
     LxcHost,
-    NbdUser,
     NfsServer,
     Node,
     RaidLevel,
@@ -36,9 +36,13 @@ from config.topology import (
     Server,
     StorageNode,
     Topology,
+    VolumeUser,
 )
-from config.units import format_size
+from config.units import MIB, format_size
 
+MOVED = (
+    256 * MIB
+)  # of a boot server: consul's state, and twice the tree while it is brought up to date
 FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
 PLACE: Mapping[type[Guest], type[Hypervisor]] = {
     San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode, ConsulServer: ComputeNode,
@@ -60,6 +64,7 @@ def problems(stack: str, topology: Topology) -> Iterator[Problem]:
     yield from _places(topology)
     yield from _references(topology)
     yield from _control_plane(topology)
+    yield from _moving(topology)
     yield from _reach(topology)
     yield from _arrays(topology)
     yield from _guest_memory(topology)
@@ -196,9 +201,32 @@ def _control_plane(topology: Topology) -> Iterator[Problem]:
         )  # fmt: skip
 
 
+def _moving(topology: Topology) -> Iterator[Problem]:
+    for name, founder in topology.of(Founder).items():
+        key = f"machines.{name}"
+        if bool(founder.volume) != bool(founder.node) or len(founder.volume) > 1:
+            yield Problem(
+                f"{key}.volume", ", ".join(founder.volume) or "none",
+                "who moves has one volume and one node to go to", "give both, or neither",
+            )  # fmt: skip
+        elif founder.node and not isinstance(topology.machines.get(founder.node), ComputeNode):
+            yield Problem(
+                f"{key}.node", founder.node, "the boot server moves into a compute node",
+                "name such a machine of the topology",
+            )  # fmt: skip
+        for san, volume in founder.legs:
+            size = topology.of(San)[san].volumes.get(volume) if san in topology.of(San) else None
+            if size is not None and size < MOVED:
+                yield Problem(
+                    f"machines.{san}.volumes.{volume}", format_size(size),
+                    "the boot server's volume holds consul's state and the boot tree",
+                    f"make it {format_size(MOVED)} or larger",
+                )  # fmt: skip
+
+
 def _references(topology: Topology) -> Iterator[Problem]:
     users: dict[str, str] = {}
-    for name, machine in topology.of(NbdUser).items():
+    for name, machine in topology.of(VolumeUser).items():
         sizes = set()
         for reference, (san, volume) in zip(machine.volume, machine.legs, strict=True):
             target = topology.machines.get(san)
@@ -301,7 +329,7 @@ def _usable(level: RaidLevel, disks: tuple[int, ...] | list[int]) -> int:
 
 def _guest_memory(topology: Topology) -> Iterator[Problem]:
     for name, node in topology.of(Node).items():
-        need, guests = guests_need(topology, name), ", ".join(topology.guests_on(name))
+        need, guests = guests_need(topology, name), ", ".join(inside(topology, name))
         if need > node.memory:
             yield Problem(
                 f"machines.{name}.memory", format_size(node.memory),

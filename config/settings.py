@@ -16,7 +16,7 @@ from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology, read_yaml
-from config.topology import Guest, Machine, Topology
+from config.topology import Founder, Guest, Machine, Topology
 
 PROJECT = FOLDER.parent
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
@@ -71,13 +71,20 @@ class Settings:
         return self.topology.machines[name]
 
     def host_of(self, name: str) -> str:
-        """Where a machine's domain is: its node, or the lab machine.
+        """Where a machine's domain is defined: its node, or the lab machine.
 
         Raises:
             ConfigError: there is no such machine.
         """
         machine = self.machine(name)
         return machine.node if isinstance(machine, Guest) else access.LAB_MACHINE
+
+    def hosts_of(self, name: str) -> tuple[str, ...]:
+        """Where it may run: there, and where it moves to."""
+        machine = self.machine(name)
+        home = self.host_of(name)
+        away = machine.node if isinstance(machine, Founder) else None
+        return (home, away) if away else (home,)
 
     def power_on(self, name: str) -> str:
         """The command that switches on the first-level machine that `name` is or lives in."""

@@ -119,12 +119,6 @@ class BootServer(Node):
     stick: Size
 
 
-class Founder(BootServer):
-    """The laptop of a rack with a control plane: the consul server that starts the cluster."""
-
-    role: Literal["founder"]  # type: ignore[assignment]
-
-
 class Firewall(Server):
     """Between internet and isp. `publish`: which container a TCP port on isp leads to."""
 
@@ -163,8 +157,8 @@ class San(Guest):
     volumes: dict[Name, Size] = Field(min_length=1)
 
 
-class NbdUser(Guest):
-    """A guest with a file system on an NBD volume (`san/volume`; of several: on their mirror)."""
+class VolumeUser(Machine):
+    """A machine that keeps something on an NBD volume (`san/volume`), or on several alike."""
 
     volume: Volumes
 
@@ -173,6 +167,22 @@ class NbdUser(Guest):
         """The volumes: SAN, and its name there."""
         pairs = (each.partition("/") for each in self.volume)
         return tuple((san, volume) for san, _, volume in pairs)
+
+
+class Founder(BootServer, VolumeUser):
+    """The laptop of a rack with a control plane: the consul server that starts the cluster.
+
+    With a `volume` and a `node` it leaves its stick for the volume, and moves into that compute
+    node (seed: "reproduce himself ... then live-migrate").
+    """
+
+    role: Literal["founder"]  # type: ignore[assignment]
+    volume: Volumes = ()
+    node: Name | None = None
+
+
+class NbdUser(Guest, VolumeUser):
+    """A guest with a file system on its volume; of several: on their mirror."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -272,6 +282,10 @@ class Topology(Frozen):
     def boot_servers(self) -> tuple[str, ...]:
         """The machines that can be the boot server: the laptop, then the consul guests."""
         return (*self.of(BootServer), *self.of(ConsulServer))
+
+    def visitors_of(self, node: str) -> dict[str, Founder]:
+        """The first-level machine that moves into a node, if one does."""
+        return {name: each for name, each in self.of(Founder).items() if each.node == node}
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""

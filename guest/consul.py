@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 
 from config import addressing, consul, secrets
-from config.topology import BootServer, ConsulServer, Founder, Topology
+from config.topology import ConsulServer, Founder, Topology
 from guest import network
-from guest.settings import CONSUL_STATE, TREE
+from guest.settings import BOOT_TREE, CONSUL_STATE
 
 CONFIG = "etc/consul.d"
 TREE_IN_MEMORY = "/var/lib/boot-tree"  # a consul guest's own copy of the boot tree
@@ -140,7 +140,7 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
         "address": _address(topology, name),
         "boot_address": str(addressing.boot_address(topology)),
         "device": network.device(stack, topology, name, "lan"),
-        "tree": TREE if isinstance(machine, BootServer) else TREE_IN_MEMORY,
+        "tree": BOOT_TREE if isinstance(machine, Founder) else TREE_IN_MEMORY,
         "state": CONSUL_STATE,
         "founder": isinstance(machine, Founder),
         "servers": {each: _address(topology, each) for each in topology.consul_servers},

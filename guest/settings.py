@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from config import addressing, names, reach
+from config import addressing, bill, names, reach
 from config.topology import (
     BootServer,
     ConsulServer,
     Firewall,
+    Founder,
     Hypervisor,
     LxcHost,
     Machine,
@@ -24,12 +25,14 @@ from config.topology import (
     San,
     StorageNode,
     Topology,
+    VolumeUser,
 )
 from guest import network
 from guest.templating import render
 
 TREE = "/media/stick"  # where the boot server has its boot tree
 SHARE, VOLUME = "/srv/share", "/srv/volume"
+BOOT_TREE = "/run/rack/tree"  # a founder's: it leads there, or into memory
 CONSUL_STATE = "/var/lib/consul"  # a server's is on the stick or its volume
 HUGE_PAGE = 2 << 20
 DISKS_SHOW_S, SANS_SHOW_S = 30, 120  # how long a machine waits for all of an array's disks
@@ -81,7 +84,7 @@ def _conf(**values: object) -> str:
     return "".join(f"{key}={shlex.quote(str(value))}\n" for key, value in values.items())
 
 
-def _boot_server(place: Place, _machine: BootServer) -> Files:
+def _boot_server(place: Place, machine: BootServer) -> Files:
     address = addressing.boot_address(place.topology).ip
     known = [
         {"mac": nic.mac, "address": nic.address.ip, "name": name}
@@ -89,7 +92,7 @@ def _boot_server(place: Place, _machine: BootServer) -> Files:
         for nic in addressing.nics(place.stack, place.topology, name)[:1]
         if nic.network in POOL_NETWORKS
     ]
-    return {
+    found = {
         "etc/rack/boot-server.conf": _conf(tree=TREE, address=address),
         "etc/dnsmasq.conf": render(
             "dnsmasq.conf",
@@ -101,6 +104,9 @@ def _boot_server(place: Place, _machine: BootServer) -> Files:
         ),
         "etc/radvd.conf": render("radvd.conf", device=place.device("lan")),
     }
+    if isinstance(machine, Founder) and machine.volume:
+        found |= _volume_settings(place, machine, "", mirrored=True)
+    return found
 
 
 def _pools(topology: Topology) -> list[Mapping[str, object]]:
@@ -180,11 +186,12 @@ def _array(place: Place, level: int, disks: Sequence[str], patience: int) -> Fil
 
 def _hypervisor(place: Place, _machine: Hypervisor) -> Files:
     guests = place.topology.guests_on(place.name)
+    in_memory = bill.inside(place.topology, place.name)
     records = [
         f"{name} {addressing.nics(place.stack, place.topology, name)[0].mac_dashed}\n"
         for name in guests
     ]
-    pages = sum(-(-guest.memory // HUGE_PAGE) for guest in guests.values())
+    pages = sum(-(-guest.memory // HUGE_PAGE) for guest in in_memory.values())
     return {
         "etc/rack/guests": "".join(records),
         "etc/rack/hugepages.conf": _conf(pages=pages),
@@ -202,12 +209,19 @@ def _san(place: Place, _machine: San) -> Files:
 
 
 def _volume(place: Place, machine: NbdUser, mount: str) -> Files:
-    legs = [f"{place.address(san)}/{export}" for san, export in machine.legs]
-    found = {"etc/rack/volume.conf": _conf(legs=" ".join(legs), mount=mount)}
-    if len(legs) > 1:
-        disks = [f"/dev/mapper/leg{index}" for index in range(len(legs))]
+    mirrored = len(machine.legs) > 1
+    found = _volume_settings(place, machine, mount, mirrored=mirrored)
+    if mirrored:
+        disks = [f"/dev/mapper/leg{index}" for index in range(len(machine.legs))]
         found |= _array(place, 1, disks, SANS_SHOW_S)
     return found
+
+
+def _volume_settings(place: Place, machine: VolumeUser, mount: str, *, mirrored: bool) -> Files:
+    """What guest/nbd reads."""
+    legs = [f"{place.address(san)}/{export}" for san, export in machine.legs]
+    mirror = "yes" if mirrored else ""
+    return {"etc/rack/volume.conf": _conf(legs=" ".join(legs), mirror=mirror, mount=mount)}
 
 
 def _consul(place: Place, machine: ConsulServer) -> Files:

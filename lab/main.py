@@ -27,6 +27,7 @@ from config.settings import PROJECT, Settings, load_settings, stack_folder, stac
 from config.topology import Node
 from config.units import format_size
 from lab import bmcs, drawing, experiments, sessions
+from lab import boot_server as moving
 from lab import converge as convergence
 from lab import cycle as cycling
 from lab import doctor as examination
@@ -45,9 +46,11 @@ from labmachine import machine as lab_machine
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
+boot_server_app = typer.Typer(no_args_is_help=True, help="The boot server that moves.")
 publish_app = typer.Typer(no_args_is_help=True, help="Steps of the Pulumi program.")
 fault_app = typer.Typer(no_args_is_help=True, help="Faults on purpose, and mending them.")
 app.add_typer(machine_app, name="machine")
+app.add_typer(boot_server_app, name="boot-server")
 app.add_typer(fault_app, name="fault")
 app.add_typer(publish_app, name="publish", hidden=True)
 
@@ -229,6 +232,16 @@ def fault_disk(
     """Pull a disk out of a running machine."""
     faults.disk(context.obj.settings(), name, disk, repair=repair)
     screen.print(f"{name} {disk}: {'in again' if repair else 'pulled out'}", highlight=False)
+
+
+@boot_server_app.command("move")
+def boot_server_move(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="Its compute node, or labmachine.")],
+) -> None:
+    """Move it, while it runs, off its stick into a compute node, or back."""
+    moving.move(context.obj.settings(), node)
+    screen.print(f"the boot server runs on {node}")
 
 
 @app.command()

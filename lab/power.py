@@ -21,11 +21,12 @@ on() {{ is_on "$1" || {VIRSH} start "$1"; }}
 case $2 in
     on) on "$1" ;;
     off) off "$1" ;;
-    cycle) off "$1"; on "$1" ;;
     reset) {VIRSH} reset "$1" ;;
 esac >/dev/null
 if is_on "$1"; then echo on; else echo off; fi
 """
+
+RUNNING = ["sh", "-c", f"{VIRSH} list --name --state-running"]
 
 # A start takes libvirt seconds where all is emulated, hence the patience of -N and -R. While many
 # machines start, a BMC refuses what ipmitool sends again, or a session: that is tried again.
@@ -81,6 +82,31 @@ def power(
         option = "--pxe" if pxe else "--via"
         rule = f"{name} has no BMC: it is a {machine.role}"
         raise ConfigError("lab power", [Problem(option, name, rule, "leave the option out")])
-    domain = names.domain(settings.stack, name)
-    command = ["sh", "-euc", BUTTON, "power", domain, action.value]
-    return ask(settings, settings.host_of(name), command).strip()
+    here = where(settings, name) or settings.host_of(name)
+    if action is Action.CYCLE:
+        _press(settings, name, here, Action.OFF)
+        here, action = settings.host_of(name), Action.ON
+    return _press(settings, name, here, action)
+
+
+def where(settings: Settings, name: str) -> str | None:
+    """Which of its hosts a machine runs on; None: it is off.
+
+    Raises:
+        CommandFailed: a host that runs, and may run it, doesn't answer.
+    """
+    home, *others = settings.hosts_of(name)
+    running = ask(settings, home, RUNNING).split()
+    if names.domain(settings.stack, name) in running:
+        return home
+    for host in others:  # one that is off runs nothing, and can't be asked
+        if names.domain(settings.stack, host) in running and (
+            names.domain(settings.stack, name) in ask(settings, host, RUNNING).split()
+        ):
+            return host
+    return None
+
+
+def _press(settings: Settings, name: str, host: str, action: Action) -> str:
+    command = ["sh", "-euc", BUTTON, "power", names.domain(settings.stack, name), action.value]
+    return ask(settings, host, command).strip()

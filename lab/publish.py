@@ -20,7 +20,7 @@ from config.topology import BootServer
 from guest import consul
 from lab.remote import ask, reachable, shell_argv
 
-CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "96M"  # guest/roles/founder mounts it
+CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "64M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
 
 
@@ -131,6 +131,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
         if settings.topology.founder:
             state = Path(work) / CONSUL_STATE
             run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", state, CONSUL_STATE_SIZE])
+            os.truncate(state, state.stat().st_size + BLOCK)  # room for md's superblock
             files[CONSUL_STATE] = state
         disk = Path(work) / "stick"
         size = settings.topology.of(BootServer)[name].stick

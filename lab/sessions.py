@@ -13,6 +13,7 @@ from typing import NoReturn
 from config import access, names
 from config.settings import Settings
 from config.topology import LxcHost
+from lab.power import where
 from lab.remote import VIRSH, shell_argv
 
 
@@ -35,7 +36,7 @@ def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
 
 def console(settings: Settings, name: str) -> NoReturn:
     """Attach to a machine's serial console; Ctrl-] ends it (virsh(1), console)."""
-    host = settings.host_of(name)
+    host = where(settings, name) or settings.host_of(name)
     argv = [part if part != "-T" else "-tt" for part in shell_argv(settings, host)]
     argv.append(f"{VIRSH} console {names.domain(settings.stack, name)}")
     os.execvp(argv[0], argv)  # noqa: S606

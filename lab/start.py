@@ -8,8 +8,8 @@ import equipment
 from artefacts import step
 from config import addressing
 from config.settings import Settings
-from config.topology import BootServer, Guest, Server
-from lab import bmcs
+from config.topology import BootServer, Founder, Guest, Server
+from lab import bmcs, boot_server
 from lab.converge import wait_ready
 from lab.power import Action, power
 from lab.remote import equip, on_lab_machine
@@ -55,6 +55,9 @@ def start(settings: Settings) -> None:
             _await(settings, booting.pop(), ready)
     for name in [*booting, *topology.of(Guest)]:
         _await(settings, name, ready)
+    for founder in topology.of(Founder).values():
+        if founder.node:
+            boot_server.move(settings, founder.node)
 
 
 def _await(settings: Settings, name: str, ready: set[str]) -> None:

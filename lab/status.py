@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import equipment
 from artefacts import CommandFailed
-from config import access, addressing, names
+from config import access, addressing, bill, names
 from config.settings import Settings
-from config.topology import Guest, LxcHost, NfsServer, Node, San
+from config.topology import Guest, LxcHost, NfsServer, San
 from lab.remote import VIRSH, ask
 
 ASK_S = 60
@@ -64,15 +64,17 @@ class RackWatch:
         settings = self._settings
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             asked = {pool.submit(_asked, settings, access.LAB_MACHINE): access.LAB_MACHINE}
+            waiting = set(settings.topology.machines)
             while asked:
                 for future in wait(asked, return_when=FIRST_COMPLETED).done:
                     host = asked.pop(future)
                     self._answers[host] = future.result()
                     runs = self._runs()
-                    for name in settings.topology.machines:
-                        here = settings.host_of(name) == host
+                    for name in sorted(waiting):
+                        here = host in settings.hosts_of(name)
                         if here and power_of(settings, name, runs) == "on":
                             asked[pool.submit(_asked, settings, name)] = name
+                            waiting.remove(name)
                 yield self._report()
 
     def _runs(self) -> dict[str, set[str] | None]:
@@ -85,7 +87,7 @@ class RackWatch:
             power = power_of(settings, name, runs)
             answer = self._answers.get(name, UNASKED) if power == "on" else UNASKED
             report[name] = MachineStatus(
-                level=1 if isinstance(machine, Node) else 2,
+                level=_level(settings, name, runs),
                 role=machine.role,
                 power=power,
                 phase=answer.phase,
@@ -129,10 +131,25 @@ def power_of(settings: Settings, name: str, running: Mapping[str, set[str] | Non
     host = settings.host_of(name)
     if isinstance(machine, Guest) and (above := power_of(settings, host, running)) != "on":
         return above
-    found = running.get(host)
-    if found is None:
-        return "unknown"
-    return "on" if names.domain(settings.stack, name) in found else "off"
+    if host_now(settings, name, running):
+        return "on"
+    return "unknown" if running.get(host) is None else "off"
+
+
+def host_now(settings: Settings, name: str, running: Mapping[str, set[str] | None]) -> str | None:
+    """Which of the hosts that a machine may be on says that it runs there."""
+    domain = names.domain(settings.stack, name)
+    for host in settings.hosts_of(name):
+        if domain in (running.get(host) or ()):
+            return host
+    return None
+
+
+def _level(settings: Settings, name: str, running: Mapping[str, set[str] | None]) -> int:
+    """A first-level machine that has moved into another one is at the second level."""
+    if isinstance(settings.topology.machines[name], Guest):
+        return 2
+    return 1 if host_now(settings, name, running) in (None, access.LAB_MACHINE) else 2
 
 
 def _question(settings: Settings, name: str) -> str:
@@ -144,7 +161,7 @@ def _question(settings: Settings, name: str) -> str:
         return f"{phase}; {CONTAINERS} || echo '{SILENT}'"
     if name in settings.topology.consul_servers:
         return f"{phase}; {BOOTING} || true"
-    if settings.topology.guests_on(name):
+    if bill.inside(settings.topology, name):
         return f"{phase}; {DOMAINS} || echo '{SILENT}'"
     return phase
 

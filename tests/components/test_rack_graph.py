@@ -21,7 +21,7 @@ from pulumi.runtime.stack import wait_for_rpcs
 from components import rack
 from config.settings import Settings, load_settings
 
-RACKS = ("mini", "quorum", "rack")
+RACKS = ("mini", "moving", "quorum", "rack")
 SEED = "00" * 32
 
 
@@ -107,7 +107,7 @@ def test_graph_is_the_golden_one(monitor: RecordingMonitor) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(yaml.safe_dump(found, sort_keys=False, width=100))
     assert found == yaml.safe_load(golden.read_text())
-    assert len(found) > 80
+    assert len(found) > 70
 
 
 def test_every_component_registers_its_outputs(monitor: RecordingMonitor) -> None:
@@ -130,5 +130,5 @@ def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None
         or "-boot-tree" in name
         or "-ready" in name
     }
-    assert len(inside) > 10
+    assert len(inside) >= 10
     assert [name for name, entry in inside.items() if "deleted_with" not in entry] == []

@@ -106,6 +106,17 @@ def test_a_mirror_has_a_leg_on_each_san() -> None:
     assert "etc/rack/array.conf" not in settings.files(STACK, whole, "lxc1")
 
 
+def test_a_boot_server_that_moves_has_a_volume_and_its_node_has_memory() -> None:
+    moving = load_topology(FOLDER / "moving.yaml", STACK)
+    volume = settings.files(STACK, moving, "laptop")["etc/rack/volume.conf"]
+    assert volume == "legs=10.77.3.41/laptop\nmirror=yes\nmount=''\n"
+    inside = [moving.machines[name] for name in ("laptop", "consul1")]
+    pages = sum(machine.memory for machine in inside) // settings.HUGE_PAGE
+    node = settings.files(STACK, moving, "compute1")
+    assert node["etc/rack/hugepages.conf"] == f"pages={pages}\n"
+    assert "laptop" not in node["etc/rack/guests"]
+
+
 def test_a_node_without_guests_sets_no_memory_aside() -> None:
     bare = load_topology(FOLDER / "servers.yaml", STACK)
     for name in ("storage1", "compute1"):

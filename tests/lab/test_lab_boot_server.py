@@ -1,0 +1,74 @@
+"""The boot server's description where it goes, and where it is looked for."""
+
+import pytest
+
+from artefacts import CommandFailed
+from config.access import LAB_MACHINE
+from config.errors import ConfigError
+from config.settings import load_settings
+from lab import boot_server, power
+
+SETTINGS = load_settings("moving", {"topology": "moving"}.get)
+DOMAIN = """<domain><name>moving-laptop</name>
+<metadata><rack:owner xmlns:rack="urn:rack-lab">rack-lab.moving</rack:owner></metadata>
+<devices>
+<interface type="bridge"><mac address="52:54:00:00:00:01"/><source bridge="moving-lan"/>
+<virtualport type="openvswitch"><parameters interfaceid="1"/></virtualport></interface>
+<serial type="pty"><log file="/var/log/libvirt/moving/laptop.log" append="on"/></serial>
+</devices></domain>"""
+
+
+def test_in_a_node_it_joins_the_node_s_bridge() -> None:
+    text = boot_server.describe(SETTINGS, "laptop", DOMAIN, "compute1").decode()
+    assert '<source bridge="lan" />' in text
+    assert "virtualport" not in text
+    assert '<log file="/var/log/rack/laptop.log"' in text
+    assert 'rack:owner xmlns:rack="urn:rack-lab"' in text or 'xmlns:rack="urn:rack-lab"' in text
+
+
+def test_at_home_it_is_a_port_of_the_switch() -> None:
+    there = boot_server.describe(SETTINGS, "laptop", DOMAIN, "compute1").decode()
+    text = boot_server.describe(SETTINGS, "laptop", there, LAB_MACHINE).decode()
+    assert '<source bridge="moving-lan" />' in text
+    assert text.count('<virtualport type="openvswitch" />') == 1
+    assert '<log file="/var/log/rack/laptop.log"' not in text
+
+
+@pytest.mark.parametrize(
+    ("home", "away", "where"),
+    [
+        (["moving-laptop", "moving-compute1"], [], LAB_MACHINE),
+        (["moving-compute1"], ["moving-laptop"], "compute1"),
+        (["moving-compute1"], [], None),
+        (["moving-storage1"], None, None),  # the node is off: nobody asks it
+    ],
+)
+def test_it_is_where_it_runs(
+    monkeypatch: pytest.MonkeyPatch, home: list[str], away: list[str] | None, where: str | None
+) -> None:
+    def ask(_settings: object, host: str, _command: object) -> str:
+        found = home if host == LAB_MACHINE else away
+        if found is None:
+            raise CommandFailed(f"{host} is off")
+        return "\n".join(found)
+
+    monkeypatch.setattr("lab.power.ask", ask)
+    assert power.where(SETTINGS, "laptop") == where
+
+
+def test_a_node_that_is_silent_isn_t_taken_for_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_settings: object, host: str, _command: object) -> str:
+        if host == LAB_MACHINE:
+            return "moving-compute1"
+        raise CommandFailed(f"{host} is silent")
+
+    monkeypatch.setattr("lab.power.ask", ask)
+    with pytest.raises(CommandFailed, match="compute1 is silent"):
+        power.where(SETTINGS, "laptop")
+
+
+@pytest.mark.parametrize(("stack", "to"), [("moving", "storage1"), ("quorum", "compute1")])
+def test_it_moves_to_its_own_node_alone(stack: str, to: str) -> None:
+    settings = load_settings(stack, {"topology": stack}.get)
+    with pytest.raises(ConfigError):
+        boot_server.move(settings, to)
