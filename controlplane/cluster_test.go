@@ -37,7 +37,7 @@ func startAgent(t *testing.T, address string, founder bool) *os.Process {
 		"ports": map[string]int{"dns": -1, "grpc": -1, "grpc_tls": -1, "serf_wan": -1},
 		"acl": map[string]any{"enabled": true, "default_policy": "deny",
 			"tokens": map[string]string{"initial_management": management, "agent": management}},
-		"autopilot":   map[string]any{"last_contact_threshold": "1ms", "server_stabilization_time": "3s"},
+		"autopilot":   map[string]any{"last_contact_threshold": "1ns", "server_stabilization_time": "3s"},
 		"performance": map[string]int{"raft_multiplier": 1},
 	}
 	if founder {

@@ -120,8 +120,9 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
             "log_level": "INFO",  # elections
             "performance": {"raft_multiplier": consul.RAFT_MULTIPLIER},
             # Of two servers one alone has a vote, for with two the loss of either ends the quorum:
-            # control-plane raises the threshold as soon as there are three.
-            "autopilot": {"cleanup_dead_servers": False, "last_contact_threshold": "1ms"},
+            # control-plane raises the threshold as soon as there are three. Nobody is that quick;
+            # 1 ms was met by chance after a pause of both.
+            "autopilot": {"cleanup_dead_servers": False, "last_contact_threshold": "1ns"},
         }
     if isinstance(machine, Founder):
         found["bootstrap_expect"] = 1
