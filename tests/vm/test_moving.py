@@ -76,7 +76,7 @@ def test_the_san_goes_and_comes_back(rack: Rack, attempt: int) -> None:
     rack.lab("power", "storage1", "cycle")
     rack.lab("wait", "storage1")
     rack.lab("wait", "san1")
-    whole = "grep -q '\\[_UU\\]' /proc/mdstat"
+    whole = "grep -qF '[3/2]' /proc/mdstat"
     script = f"for n in $(seq {HEALED_S}); do {whole} && exit; sleep 1; done; exit 1"
     rack.lab("ssh", "laptop", "--", script)
     assert assert_healthy(rack) == "laptop"
