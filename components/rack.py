@@ -159,7 +159,7 @@ class Rack(pulumi.ComponentResource):
             stick=self._raid.paths[stick],
             image_keys={role: self._image_key(role) for role in sorted(roles)},
             common_key=common_key(),
-            moves=bool(self._settings.hosts_of(name)[1:]),
+            moves=name in self._topology.moves,
             bridges=self._bridges(self._topology.machines[name]),
             needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],
         )
@@ -273,22 +273,20 @@ class Rack(pulumi.ComponentResource):
 
     def _move_boot_server(self) -> None:
         """As soon as its volume and its node are there (seed); home before its domain goes."""
-        for name, founder in self._topology.of(topology.Founder).items():
-            if founder.node:
-                node = self._nodes[founder.node]
-                volumes, _size = self._volumes(founder)
-                server = self._boot_server
-                lab_command(
-                    f"{name}-move",
-                    self._settings,
-                    create=["boot-server", "move", founder.node],
-                    delete=["boot-server", "move", access.LAB_MACHINE],
-                    wanted=[server.domain.id, node.domain.id],
-                    opts=pulumi.ResourceOptions(
-                        parent=self,
-                        depends_on=[server, node, *volumes],
-                        deleted_with=node.domain,
-                        replace_on_changes=["environment"],
-                        delete_before_replace=True,
-                    ),
-                )
+        for name, to in self._topology.moves.items():
+            server, node = self._boot_server, self._nodes[to]
+            volumes, _size = self._volumes(self._topology.of(topology.Founder)[name])
+            lab_command(
+                f"{name}-move",
+                self._settings,
+                create=["boot-server", "move", to],
+                delete=["boot-server", "move", access.LAB_MACHINE],
+                wanted=[server.domain.id, node.domain.id],
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[server, node, *volumes],
+                    deleted_with=node.domain,
+                    replace_on_changes=["environment"],
+                    delete_before_replace=True,
+                ),
+            )

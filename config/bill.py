@@ -78,7 +78,8 @@ def volume_sizes(topology: Topology) -> dict[str, int]:
 
 def inside(topology: Topology, node: str) -> dict[str, Machine]:
     """What a node must have memory for: its guests, and who moves into it."""
-    return {**topology.guests_on(node), **topology.visitors_of(node)}
+    visitors = {name: topology.machines[name] for name, to in topology.moves.items() if to == node}
+    return {**topology.guests_on(node), **visitors}
 
 
 def guests_need(topology: Topology, node: str) -> int:

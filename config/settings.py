@@ -16,7 +16,7 @@ from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology, read_yaml
-from config.topology import Founder, Guest, Machine, Topology
+from config.topology import Guest, Machine, Topology
 
 PROJECT = FOLDER.parent
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
@@ -81,9 +81,7 @@ class Settings:
 
     def hosts_of(self, name: str) -> tuple[str, ...]:
         """Where it may run: there, and where it moves to."""
-        machine = self.machine(name)
-        home = self.host_of(name)
-        away = machine.node if isinstance(machine, Founder) else None
+        home, away = self.host_of(name), self.topology.moves.get(name)
         return (home, away) if away else (home,)
 
     def power_on(self, name: str) -> str:
@@ -138,10 +136,10 @@ class Settings:
                 old.unlink()
         return digest
 
-    def console_log(self, machine: str) -> str:
-        """The file its console is written to: on the lab machine, or in a guest's node."""
-        guest = isinstance(self.topology.machines[machine], Guest)
-        folder = names.NODE_LOG_FOLDER if guest else names.log_folder(self.stack)
+    def console_log(self, machine: str, host: str | None = None) -> str:
+        """The file its console is written to on a host, the lab machine or a node: on its own."""
+        home = (host or self.host_of(machine)) == access.LAB_MACHINE
+        folder = names.log_folder(self.stack) if home else names.NODE_LOG_FOLDER
         return f"{folder}/{machine}.log"
 
     def overlay_file(self, machine: str, sha256: str) -> Path:

@@ -283,9 +283,10 @@ class Topology(Frozen):
         """The machines that can be the boot server: the laptop, then the consul guests."""
         return (*self.of(BootServer), *self.of(ConsulServer))
 
-    def visitors_of(self, node: str) -> dict[str, Founder]:
-        """The first-level machine that moves into a node, if one does."""
-        return {name: each for name, each in self.of(Founder).items() if each.node == node}
+    @property
+    def moves(self) -> dict[str, str]:
+        """The first-level machines that move, and the node each of them moves into."""
+        return {name: each.node for name, each in self.of(Founder).items() if each.node}
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""

@@ -17,7 +17,6 @@ from config import addressing, names
 from config.access import LAB_MACHINE
 from config.errors import ConfigError, Problem
 from config.settings import PROJECT, Settings
-from config.topology import Founder
 from lab.power import where
 from lab.remote import VIRSH, ask, on_lab_machine, patiently
 
@@ -50,9 +49,8 @@ def founder(settings: Settings) -> str:
     Raises:
         ConfigError: this rack has none.
     """
-    for name, machine in settings.topology.of(Founder).items():
-        if machine.node:
-            return name
+    for name in settings.topology.moves:
+        return name
     problem = Problem(
         "machines.laptop", "stays", "a founder with `volume` and `node` moves",
         "give the laptop both in the topology, as config/moving.yaml does",
@@ -60,8 +58,8 @@ def founder(settings: Settings) -> str:
     raise ConfigError("lab boot-server", [problem])
 
 
-def move(settings: Settings, to: str) -> str:
-    """Have the boot server run on `to`, its node or the lab machine; tells where it runs then.
+def move(settings: Settings, to: str) -> None:
+    """Have the boot server run on `to`, its node or the lab machine.
 
     Raises:
         ConfigError: it doesn't move, or not there.
@@ -78,7 +76,6 @@ def move(settings: Settings, to: str) -> str:
         _come_home(settings, name, here)
     elif here != to:
         _leave(settings, name, to)
-    return to
 
 
 def _leave(settings: Settings, name: str, to: str) -> None:
@@ -135,9 +132,8 @@ def describe(settings: Settings, name: str, text: str, to: str) -> bytes:
         _one(interface, "source").set("bridge", bridge)
         if home:
             ET.SubElement(interface, "virtualport", type="openvswitch")
-    folder = names.log_folder(settings.stack) if home else names.NODE_LOG_FOLDER
     for log in domain.iter("log"):
-        log.set("file", f"{folder}/{name}.log")
+        log.set("file", settings.console_log(name, to))
     return ET.tostring(domain)
 
 

@@ -8,7 +8,7 @@ import equipment
 from artefacts import step
 from config import addressing
 from config.settings import Settings
-from config.topology import BootServer, Founder, Guest, Server
+from config.topology import BootServer, Guest, Server
 from lab import bmcs, boot_server
 from lab.converge import wait_ready
 from lab.power import Action, power
@@ -55,9 +55,8 @@ def start(settings: Settings) -> None:
             _await(settings, booting.pop(), ready)
     for name in [*booting, *topology.of(Guest)]:
         _await(settings, name, ready)
-    for founder in topology.of(Founder).values():
-        if founder.node:
-            boot_server.move(settings, founder.node)
+    for node in topology.moves.values():
+        boot_server.move(settings, node)
 
 
 def _await(settings: Settings, name: str, ready: set[str]) -> None:

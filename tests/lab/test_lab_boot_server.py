@@ -23,7 +23,7 @@ def test_in_a_node_it_joins_the_node_s_bridge() -> None:
     assert '<source bridge="lan" />' in text
     assert "virtualport" not in text
     assert '<log file="/var/log/rack/laptop.log"' in text
-    assert 'rack:owner xmlns:rack="urn:rack-lab"' in text or 'xmlns:rack="urn:rack-lab"' in text
+    assert 'xmlns:rack="urn:rack-lab"' in text
 
 
 def test_at_home_it_is_a_port_of_the_switch() -> None:

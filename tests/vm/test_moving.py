@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from checks import boots
 from drills import HEALED_S, assert_healthy, watch
 from probes import probe, settings_of
 from racks import Rack
@@ -42,7 +43,7 @@ def test_nobody_notices_a_move(rack: Rack, to: str, attempt: int) -> None:
     """Its leases, its consul peer, a download in progress and a node that boots survive."""
     move(rack, LAB_MACHINE if to == "compute1" else "compute1")
     assert_healthy(rack)
-    boot = rack.lab("ssh", "laptop", "--", "cat /proc/sys/kernel/random/boot_id")
+    before = boots(rack, "laptop")
     with watch(rack) as watching, download(rack) as (downloading, wanted):
         rack.lab("power", "router", "cycle")
         since = watching.now()
@@ -54,7 +55,7 @@ def test_nobody_notices_a_move(rack: Rack, to: str, attempt: int) -> None:
     known = rack.lab("ssh", "router", "--", "cat", "/run/rack/boot")
     assert "overlay_sha256=" in known and "quarantine" not in known
     assert place(rack) == ((1, "stick") if to == LAB_MACHINE else (2, "volume"))
-    assert rack.lab("ssh", "laptop", "--", "cat /proc/sys/kernel/random/boot_id") == boot
+    assert boots(rack, "laptop") == before
     assert_healthy(rack)
 
 
