@@ -152,4 +152,4 @@ def test_a_stick_that_wasn_t_alone_waits_for_the_volume(
 def test_without_a_volume_the_file_is_mounted(state: Sandbox) -> None:
     (state.root / "etc/rack/volume.conf").unlink()
     assert state.run("consul-state", "mount").returncode == 0
-    assert "mount -o loop,noatime -t ext4" in state.calls()
+    assert "mount -t ext4 -o noatime -o loop" in state.calls()
