@@ -443,6 +443,24 @@ func TestDaemonServesAndStops(t *testing.T) {
 	}
 }
 
+func TestLeasesAreKeptByTheOwnerAlone(t *testing.T) {
+	ctx, s := fresh(t)
+	s.patience = time.Time{}
+	owns := func(l lease) bool { return l.server == "a" && l.run == "1" }
+	mustFail(t, s.putAsOwner(ctx, leasesKey, []byte("early"), owns), "nobody has the lease")
+	for _, other := range []string{"b 1 5 held", "a 0 5 held"} {
+		must(t, s.put(ctx, leaseKey, []byte(other)))
+		mustFail(t, s.putAsOwner(ctx, leasesKey, []byte(other), owns), other[:1]+" has the lease")
+	}
+	must(t, s.put(ctx, leaseKey, []byte("a 1 5 taken")))
+	must(t, s.putAsOwner(ctx, leasesKey, []byte("own"), owns))
+	pair, err := s.get(ctx, leasesKey, false)
+	must(t, err)
+	if string(pair.Value) != "own" {
+		t.Errorf("leases: %s", pair.Value)
+	}
+}
+
 func TestSnapshotBringsBackWhatWasDeleted(t *testing.T) {
 	ctx, s := fresh(t)
 	c := serverConfig(t, "a")

@@ -60,6 +60,7 @@ type sight struct {
 type verdict struct {
 	until time.Duration // the gate's end; not after now: closed
 	claim *lease        // to be written over the lease that was seen
+	soon  bool          // the gate opens when the wait is over
 	next  time.Duration // from now to the next look
 	why   string
 }
@@ -116,7 +117,7 @@ func (d *decider) lead(s sight, v *verdict) {
 	if s.voters == 1 {
 		need = d.lone
 	}
-	if s.lease.server != d.name || s.lease.run != d.run {
+	if !d.owns(s.lease) {
 		d.over, d.fresh, d.lowered = s.lease, true, 0
 		v.why = "elected; takes the lease"
 		d.take(max(need, seconds(s.lease.seconds)), d.caution() == 0, v)
@@ -151,7 +152,7 @@ func (d *decider) lead(s sight, v *verdict) {
 	}
 	switch {
 	case !held:
-		v.next = min(v.next, d.proof*2/5, d.wait-s.end)
+		v.next, v.soon = min(v.next, d.proof*2/5, d.wait-s.end), true
 		v.why = "elected; waits until the gate of any other has closed by itself"
 	case !s.synced && !d.open:
 		v.why = "leads, but its tree is not complete"
@@ -162,6 +163,9 @@ func (d *decider) lead(s sight, v *verdict) {
 		}
 	}
 }
+
+// owns tells whether a lease is this run's.
+func (d *decider) owns(l lease) bool { return l.server == d.name && l.run == d.run }
 
 // take has the lease written for gates of this length.
 func (d *decider) take(length time.Duration, held bool, v *verdict) {

@@ -59,6 +59,8 @@ func TestLeaderWaitsForTheFormerLease(t *testing.T) {
 			v = d.judge(led(at, own, 3))
 			if v.until > 0 {
 				opened = at
+			} else if !v.soon {
+				t.Errorf("%+v: at %v it doesn't prepare: %+v", test, at, v)
 			}
 			if v.claim != nil {
 				own = *v.claim

@@ -26,6 +26,7 @@ var (
 type dhcp struct {
 	config *config
 	store  *store
+	owns   func(lease) bool
 
 	stop  func() // nil: it doesn't run
 	ended chan struct{}
@@ -35,8 +36,8 @@ type dhcp struct {
 	alone bool // no consul: the files kept in the tree count
 }
 
-func newDHCP(c *config, s *store) *dhcp {
-	return &dhcp{config: c, store: s, again: make(chan struct{}, 1)}
+func newDHCP(c *config, s *store, owns func(lease) bool) *dhcp {
+	return &dhcp{config: c, store: s, owns: owns, again: make(chan struct{}, 1)}
 }
 
 // setAlone says whether consul or the tree's folder dhcp has configuration and leases.
@@ -54,14 +55,6 @@ func (d *dhcp) isAlone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.alone
-}
-
-// warm has the program's pages in memory, so that it starts at once when the gate opens. It must not run before: it
-// would give away leases that nobody hears of.
-func (d *dhcp) warm() {
-	if d.stop == nil {
-		go exec.Command(dnsmasq, "--test", "--conf-file="+os.DevNull).Run()
-	}
 }
 
 // start runs dnsmasq until end.
@@ -197,7 +190,8 @@ func (d *dhcp) read(ctx context.Context, key, name string) ([]byte, error) {
 	return text, err
 }
 
-// keep puts the leases where the next server or start finds them.
+// keep puts the leases where the next server or start finds them; into the KV while the lease on being the boot
+// server is this one's, so that another one's leases are the last when it has read them.
 func (d *dhcp) keep(ctx context.Context, leases string) error {
 	text, err := os.ReadFile(leases)
 	if err != nil {
@@ -206,7 +200,7 @@ func (d *dhcp) keep(ctx context.Context, leases string) error {
 	if d.isAlone() {
 		return writeFile(filepath.Join(d.config.Tree, "dhcp", "leases"), text)
 	}
-	return d.store.put(ctx, leasesKey, text)
+	return d.store.putAsOwner(ctx, leasesKey, text, d.owns)
 }
 
 // putOwnConfig makes the founder's configuration everybody's.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file owns the fence: what lets this machine's kernel send answers as the boot server, until a given time
-// and not after it, also when this program or the whole machine stands still meanwhile.
+// This file owns the fence: what lets this machine's kernel take DHCP's requests and send answers as the boot
+// server, until a given time and not after it, also when this program or the whole machine stands still meanwhile.
 
 // gate lets answers out. Times are of sinceBoot.
 type gate interface {
@@ -50,12 +50,16 @@ func newKernelGate(address netip.Prefix, device string) (*kernelGate, error) {
 	if err := c.AddSet(g.set, nil); err != nil {
 		return nil, err
 	}
-	chain := c.AddChain(&nftables.Chain{
-		Table: table, Name: "output", Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
-	})
+	chain := func(name string, hook *nftables.ChainHook) *nftables.Chain {
+		return c.AddChain(&nftables.Chain{
+			Table: table, Name: name, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter,
+		})
+	}
+	input, output := chain("input", nftables.ChainHookInput), chain("output", nftables.ChainHookOutput)
+	// udp dport 67 udp dport != @open drop: dnsmasq, started before the gate opens, gives nothing away
+	c.AddRule(&nftables.Rule{Table: table, Chain: input, Exprs: append(protocol(unix.IPPROTO_UDP), g.shut(destination, 67)...)})
 	// udp sport 67 udp sport != @open drop
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(protocol(unix.IPPROTO_UDP), g.shut(67)...)})
+	c.AddRule(&nftables.Rule{Table: table, Chain: output, Exprs: append(protocol(unix.IPPROTO_UDP), g.shut(source, 67)...)})
 	// ip saddr BOOT_ADDRESS tcp sport 80 tcp sport != @open drop
 	from := address.Addr().As4()
 	exprs := []expr.Any{
@@ -65,7 +69,7 @@ func newKernelGate(address netip.Prefix, device string) (*kernelGate, error) {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: from[:]},
 	}
 	exprs = append(exprs, protocol(unix.IPPROTO_TCP)...)
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(exprs, g.shut(80)...)})
+	c.AddRule(&nftables.Rule{Table: table, Chain: output, Exprs: append(exprs, g.shut(source, 80)...)})
 	if err := c.Flush(); err != nil {
 		return nil, fmt.Errorf("nftables table inet boot_gate: %w; is nf_tables in the kernel?", err)
 	}
@@ -80,10 +84,16 @@ func protocol(number byte) []expr.Any {
 	}
 }
 
-// shut drops packets from the port unless it is in the set.
-func (g *kernelGate) shut(port uint16) []expr.Any {
+// Where ports are in the headers of UDP and TCP.
+const (
+	source      = 0
+	destination = 2
+)
+
+// shut drops packets with the port at this place unless it is in the set.
+func (g *kernelGate) shut(place uint32, port uint16) []expr.Any {
 	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: place, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
 		&expr.Lookup{SourceRegister: 1, SetName: g.set.Name, SetID: g.set.ID, Invert: true},
 		&expr.Verdict{Kind: expr.VerdictDrop},

@@ -43,11 +43,14 @@ func TestKernelGate(t *testing.T) {
 	if udpPasses(dhcp) || !udpPasses(other) {
 		t.Error("closed at the start: 67 passes or 68 doesn't")
 	}
+	if udpHears(t, dhcp, other) || !udpHears(t, other, other) {
+		t.Error("closed at the start: 67 hears or 68 doesn't")
+	}
 	if err := g.open(sinceBoot() + 1500*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	if !udpPasses(dhcp) || !holdsAddress("eth0", "10.9.9.253") {
-		t.Error("open: 67 doesn't pass, or no address")
+	if !udpPasses(dhcp) || !udpHears(t, dhcp, other) || !holdsAddress("eth0", "10.9.9.253") {
+		t.Error("open: 67 doesn't pass or hear, or no address")
 	}
 	for range 3 { // refreshed
 		time.Sleep(time.Second)
@@ -59,8 +62,8 @@ func TestKernelGate(t *testing.T) {
 		t.Error("refreshed: it doesn't pass")
 	}
 	time.Sleep(1600 * time.Millisecond)
-	if udpPasses(dhcp) {
-		t.Error("67 passes after the end")
+	if udpPasses(dhcp) || udpHears(t, dhcp, other) {
+		t.Error("67 passes or hears after the end")
 	}
 	time.Sleep(2 * time.Second)
 	if holdsAddress("eth0", "10.9.9.253") {
@@ -101,6 +104,17 @@ func udpSocket(t *testing.T, address string) net.PacketConn {
 // udpPasses sends over loopback: what nftables drops in output is an error of sendto.
 func udpPasses(from net.PacketConn) bool {
 	_, err := from.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9999})
+	return err == nil
+}
+
+// udpHears tells whether what is sent from another socket arrives.
+func udpHears(t *testing.T, to, from net.PacketConn) bool {
+	port := to.LocalAddr().(*net.UDPAddr).Port
+	if _, err := from.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err != nil {
+		t.Fatal(err)
+	}
+	to.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	_, _, err := to.ReadFrom(make([]byte, 10))
 	return err == nil
 }
 

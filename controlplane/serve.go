@@ -53,10 +53,10 @@ func serve(ctx context.Context, c *config, s *store) error {
 }
 
 func newDaemon(c *config, s *store, g gate) *daemon {
+	its := &decider{name: c.Name, run: rand.Text(), founder: c.Founder, proof: c.proof(), lone: c.loneProof()}
 	return &daemon{
-		config: c, store: s, gate: g, tree: newTree(c, s), dhcp: newDHCP(c, s),
+		config: c, store: s, gate: g, tree: newTree(c, s), dhcp: newDHCP(c, s, its.owns), decider: its,
 		witness: &witness{config: c, store: s, began: sinceBoot()},
-		decider: &decider{name: c.Name, run: rand.Text(), founder: c.Founder, proof: c.proof(), lone: c.loneProof()},
 	}
 }
 
@@ -124,13 +124,17 @@ func (d *daemon) act(ctx context.Context, s sight) time.Duration {
 	} else if !s.proved && s.leader != d.config.Name {
 		d.follow()
 	}
-	if v.until > sinceBoot() {
+	switch {
+	case v.until > sinceBoot():
 		d.start(v, s.alone)
-	} else {
+	case v.soon && !d.serving: // dnsmasq takes seconds to start; behind the closed gate it hears nothing
+		d.dhcp.setAlone(false)
+		d.dhcp.start()
+		d.tell(v.why)
+	default:
 		d.stop(v.why)
 	}
 	if v.claim != nil {
-		d.dhcp.warm()
 		if err := d.witness.claim(ctx, *v.claim); err != nil && ctx.Err() == nil {
 			logf("lease: %v", err)
 		}
@@ -156,7 +160,7 @@ func (d *daemon) start(v verdict, alone bool) {
 	d.tell(v.why)
 }
 
-// stop closes the gate, if it isn't.
+// stop closes the gate, if it isn't, and ends what is behind it.
 func (d *daemon) stop(why string) {
 	if d.serving || d.until.Load() != 0 {
 		d.until.Store(0)
@@ -164,8 +168,8 @@ func (d *daemon) stop(why string) {
 		if err := d.gate.close(); err != nil {
 			logf("gate: %v", err)
 		}
-		d.dhcp.end()
 	}
+	d.dhcp.end()
 	d.tell(why)
 }
 

@@ -197,6 +197,24 @@ func (s *store) transact(ctx context.Context, ops api.KVTxnOps) error {
 	})
 }
 
+// putAsOwner writes a value while the lease is its owner's; errConflict: it isn't.
+func (s *store) putAsOwner(ctx context.Context, key string, value []byte, owns func(lease) bool) error {
+	pair, err := s.get(ctx, leaseKey, false)
+	if err != nil {
+		return err
+	}
+	if pair == nil {
+		return fmt.Errorf("%w (nobody has the lease)", errConflict)
+	}
+	if l, err := parseLease(string(pair.Value)); err != nil || !owns(l) {
+		return errors.Join(err, fmt.Errorf("%w (%s has the lease)", errConflict, l.server))
+	}
+	return s.transact(ctx, api.KVTxnOps{
+		{Verb: api.KVCheckIndex, Key: leaseKey, Index: pair.ModifyIndex},
+		{Verb: api.KVSet, Key: key, Value: value},
+	})
+}
+
 // putParts writes a value's parts, when it needs any, and returns what has to be written at the key, last.
 func (s *store) putParts(ctx context.Context, key string, value []byte) (pointer []byte, flags uint64, err error) {
 	if len(value) <= partBytes {

@@ -4,7 +4,6 @@ Owns killing, stopping and cutting off consul servers, and the record of who ans
 what should happen to the tests.
 """
 
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -168,27 +167,24 @@ def qemu(rack: Rack, server: str, signal: str) -> None:
 
 
 @contextmanager
-def cut_off(rack: Rack, server: str) -> Iterator[None]:
-    """The server's frames to and from the other servers are dropped at the lan's switch."""
+def cut_off(rack: Rack, server: str) -> Iterator[float]:
+    """The server's frames to and from the other servers are dropped at the lan's switch.
+
+    Yields the lab machine's time just before.
+    """
     settings = settings_of(rack)
     bridge = names.bridge(rack.stack, "lan")
     own = _mac(settings, server)
-    flows = []
-    for other in _servers(settings):
-        if other != server:
-            far = _mac(settings, other)
-            flows += [f"dl_src={own},dl_dst={far}", f"dl_src={far},dl_dst={own}"]
-    for flow in flows:
-        rack.lab_machine(
-            f"ovs-ofctl add-flow {bridge} priority=900,{shlex.quote(flow)},actions=drop"
-        )
+    others = [_mac(settings, other) for other in _servers(settings) if other != server]
+    pairs = [pair for far in others for pair in ((own, far), (far, own))]
+    flows = [f"priority=900,dl_src={source},dl_dst={target}" for source, target in pairs]
+    drop = "".join(f"{flow},actions=drop\\n" for flow in flows)
+    at = rack.lab_machine(f"date +%s.%N; printf '{drop}' | ovs-ofctl add-flows {bridge} -")
     try:
-        yield
+        yield float(at)
     finally:
-        for flow in flows:
-            rack.lab_machine(
-                f"ovs-ofctl --strict del-flows {bridge} priority=900,{shlex.quote(flow)}"
-            )
+        undo = "".join(f"{flow}\\n" for flow in flows)
+        rack.lab_machine(f"printf '{undo}' | ovs-ofctl --strict del-flows {bridge} -")
 
 
 def changes_of_server(answers: list[Answer]) -> list[str]:

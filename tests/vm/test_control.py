@@ -107,8 +107,7 @@ def test_leader_cut_off_from_the_others_is_silent_before_the_next_speaks(
 ) -> None:
     old = assert_healthy(rack)
     with watch(rack) as watching:
-        since = watching.now()
-        with cut_off(rack, old):
+        with cut_off(rack, old) as since:
             new = take_over(watching, old, since)
             last = max(
                 [each.at for each in watching.answers(since) if each.server == old] or [since]
