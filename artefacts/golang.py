@@ -36,7 +36,7 @@ class Edit:
 
 
 def read_edits(path: Path) -> tuple[Edit, ...]:
-    """The edits of a JSON file: a list of objects with an edit's fields; texts are lists of lines."""
+    """The edits of a JSON file: a list of objects with an edit's fields, texts in lines."""
     found = json.loads(path.read_text())
     lines = ("find", "replace")
     return tuple(Edit(**each | {key: "\n".join(each[key]) for key in lines}) for each in found)

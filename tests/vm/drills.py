@@ -68,6 +68,22 @@ class Watch:
         raise AssertionError(f"nobody but {than} answered for {seconds} s: {_told(self.settings)}")
 
 
+ELECTED = """
+said=$(grep -h 'election won' /var/log/consul.log | tail -n 1)
+day=${said%%T*} clock=${said#*T}
+date -u -d "$day ${clock%%.*}" +%s
+read -r up rest </proc/uptime
+serving=$(grep ' serving: leads' /var/log/control-plane.log | tail -n 1)
+echo $(($(date +%s) - ${up%.*} + ${serving%%.*}))
+"""
+
+
+def phases(rack: Rack, server: str) -> tuple[int, int]:
+    """When the server last won an election, and opened its gate: its own clock, whole seconds."""
+    elected, served = ask(settings_of(rack), server, ["sh", "-euc", ELECTED]).split()
+    return int(elected), int(served)
+
+
 @contextmanager
 def watch(rack: Rack) -> Iterator[Watch]:
     """Somebody asks for an address each second, until the end."""

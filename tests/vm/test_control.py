@@ -17,6 +17,7 @@ from drills import (
     cut_off,
     kill,
     leader,
+    phases,
     qemu,
     revive,
     watch,
@@ -66,11 +67,13 @@ def test_a_rogue_dhcp_server_is_dropped_and_named(rack: Rack) -> None:
     assert json.loads(rack.lab("status", "--json"))["rogue_dhcp_servers"] == [mac]
 
 
-def take_over(watching: Watch, old: str, since: float) -> str:
+def take_over(rack: Rack, watching: Watch, old: str, since: float) -> str:
     """Waits for the next server; tells how long it took. There was no moment with two."""
     first = watching.first_of_another(old, since, TAKEOVER_S)
     took, gap = first.at - since, watching.gap(since)
-    print(f"takeover: {old} -> {first.server} in {took:.1f} s, nobody answered for {gap:.1f} s")
+    elected, served = (at - since for at in phases(rack, first.server))
+    print(f"takeover: {old} -> {first.server} in {took:.1f} s, nobody answered for {gap:.1f} s;")
+    print(f"its election was won after {elected:.0f} s, its gate open after {served:.0f} s")
     order = changes_of_server(watching.answers(since))
     assert order in ([first.server], [old, first.server]), order
     return first.server
@@ -80,7 +83,7 @@ def test_killed_leader_is_followed(rack: Rack, attempt: int) -> None:
     old = assert_healthy(rack)
     with watch(rack) as watching:
         killed = kill(rack, old)
-        take_over(watching, old, killed)
+        take_over(rack, watching, old, killed)
         revive(rack, old)
         assert_healthy(rack)
 
@@ -108,7 +111,7 @@ def test_leader_cut_off_from_the_others_is_silent_before_the_next_speaks(
     old = assert_healthy(rack)
     with watch(rack) as watching:
         with cut_off(rack, old) as since:
-            new = take_over(watching, old, since)
+            new = take_over(rack, watching, old, since)
             last = max(
                 [each.at for each in watching.answers(since) if each.server == old] or [since]
             )
@@ -124,7 +127,7 @@ def test_frozen_leader_sends_no_reply_after_it_wakes(rack: Rack, attempt: int) -
         since = watching.now()
         qemu(rack, old, "STOP")
         try:
-            take_over(watching, old, since)
+            take_over(rack, watching, old, since)
             rack.lab_machine(f"sleep {FROZEN_S}")
             woken = watching.now()
         finally:
