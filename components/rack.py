@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import pulumi
+from pulumi_command import local
 
 import equipment
 from alpine.boottree import common_key
 from alpine.image import image_key
 from components.boot_server import BootServer, BootServerArgs
 from components.command import equipment_command, lab_command
+from components.commits import Commit
 from components.first_level_node import FirstLevelNode, FirstLevelNodeArgs
 from components.lab import libvirt_provider, open_lab
 from components.lxc_compute import LxcCompute, LxcComputeArgs
@@ -58,7 +60,7 @@ class Rack(pulumi.ComponentResource):
         self._consul = self._make_nbd_users(topology.ConsulServer, ConsulServer)
         self._nfs = self._make_nbd_users(topology.NfsServer, Nfs)
         self._lxc = self._make_lxc()
-        self._commit_nodes()
+        self._show_commits(self._commit_nodes())
         self._move_boot_server()
         self.services = {
             name: url for lxc in self._lxc.values() for name, url in lxc.services.items()
@@ -250,8 +252,9 @@ class Rack(pulumi.ComponentResource):
             self._booted.append(made[name])
         return made
 
-    def _commit_nodes(self) -> None:
+    def _commit_nodes(self) -> dict[str, local.Command]:
         """Each node's overlay learns the guests that libvirt now knows there."""
+        made = {}
         guests = {
             name: component.guest
             for group in (self._sans, self._consul, self._nfs, self._lxc)
@@ -259,7 +262,7 @@ class Rack(pulumi.ComponentResource):
         }
         for name, host in self._hosts.items():
             mine = [guests[guest] for guest in self._topology.guests_on(name)]
-            lab_command(
+            made[name] = lab_command(
                 f"{name}-commit",
                 self._settings,
                 create=["commit", name],
@@ -269,6 +272,20 @@ class Rack(pulumi.ComponentResource):
                     depends_on=[guest.domain for guest in mine],
                     deleted_with=host.node.domain,
                 ),
+            )
+        return made
+
+    def _show_commits(self, own: Mapping[str, local.Command]) -> None:
+        """With a control plane any machine can commit: drift, but for the program's own."""
+        if not self._topology.founder:
+            return
+        for name in self._topology.machines:
+            mine = [own[name]] if name in own else []
+            Commit(
+                self._settings,
+                name,
+                [each.stdout for each in mine],
+                pulumi.ResourceOptions(parent=self, depends_on=[self._boot_server, *mine]),
             )
 
     def _move_boot_server(self) -> None:

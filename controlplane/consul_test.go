@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -153,7 +154,7 @@ func TestBootEntry(t *testing.T) {
 	overlay := archive(t, etcFile("etc/hostname", 400<<10))
 	sum := sumOf(overlay)
 	set := func(input string) error {
-		return bootEntry(ctx, s, strings.NewReader(input), []string{"set", mac1, "san", sum})
+		return bootEntry(ctx, s, strings.NewReader(input), io.Discard, []string{"set", mac1, "san", sum})
 	}
 	mustFail(t, set(string(overlay)), "images/san.layers is not in the boot tree")
 	must(t, s.put(ctx, filePrefix+"images/san.layers", []byte(fileLine{sum, 1}.String())))
@@ -161,16 +162,22 @@ func TestBootEntry(t *testing.T) {
 	must(t, set(string(overlay)))
 	must(t, set("not read: it is there")) // which is allowed to be anything
 	commit := archive(t, etcFile("etc/fstab", 5))
-	must(t, bootEntry(ctx, s, strings.NewReader(string(commit)), []string{"commit", mac1}))
-	mustFail(t, bootEntry(ctx, s, strings.NewReader("x"), []string{"commit", mac1}), "no readable tar.gz")
-	mustFail(t, bootEntry(ctx, s, strings.NewReader(string(commit)), []string{"commit", mac2}), "no boot.env")
+	must(t, bootEntry(ctx, s, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac1}))
+	mustFail(t, bootEntry(ctx, s, strings.NewReader("x"), io.Discard, []string{"commit", mac1}), "no readable tar.gz")
+	mustFail(t, bootEntry(ctx, s, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac2}), "no boot.env")
 	must(t, set("")) // keeps the commit
 	entries, err := s.entries(ctx, false)
 	must(t, err)
 	if want := (entry{"san", sum, sumOf(commit)}); entries[mac1] != want || len(entries) != 1 {
 		t.Errorf("entries: %+v", entries)
 	}
-	must(t, bootEntry(ctx, s, nil, []string{"remove", mac1}))
+	var said strings.Builder
+	must(t, bootEntry(ctx, s, nil, &said, []string{"show", mac1}))
+	must(t, bootEntry(ctx, s, nil, &said, []string{"show", mac2}))
+	if e, err := parseEntry(said.String()); err != nil || e.commit != sumOf(commit) {
+		t.Errorf("shown: %v %+v", err, e)
+	}
+	must(t, bootEntry(ctx, s, nil, io.Discard, []string{"remove", mac1}))
 	if entries, _ = s.entries(ctx, false); len(entries) != 0 {
 		t.Errorf("left: %+v", entries)
 	}

@@ -150,9 +150,9 @@ func sumOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// bootEntry is the command boot-entry: set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | remove MAC.
-func bootEntry(ctx context.Context, s *store, input io.Reader, args []string) error {
-	usage := errors.New("usage: boot-entry set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | remove MAC")
+// bootEntry is the command boot-entry: set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | show MAC | remove MAC.
+func bootEntry(ctx context.Context, s *store, input io.Reader, output io.Writer, args []string) error {
+	usage := errors.New("usage: boot-entry set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | show MAC | remove MAC")
 	if len(args) < 2 {
 		return usage
 	}
@@ -172,6 +172,12 @@ func bootEntry(ctx context.Context, s *store, input io.Reader, args []string) er
 			return fmt.Errorf("standard input: %w; nothing was changed", err)
 		}
 		return publishCommit(ctx, s, mac, data)
+	case args[0] == "show" && len(args) == 2:
+		pair, err := s.get(ctx, entryPrefix+mac, false)
+		if err == nil && pair != nil {
+			_, err = output.Write(pair.Value)
+		}
+		return err
 	case args[0] == "remove" && len(args) == 2:
 		return s.delete(ctx, entryPrefix+mac)
 	}

@@ -72,7 +72,7 @@ func command(ctx context.Context, args []string) error {
 	case args[0] == "lead-alone" && len(args) == 1:
 		return leadAlone(ctx, c, s)
 	case args[0] == "boot-entry":
-		return bootEntry(ctx, s, os.Stdin, args[1:])
+		return bootEntry(ctx, s, os.Stdin, os.Stdout, args[1:])
 	case args[0] == "boot-image":
 		return bootImage(ctx, l, os.Stdin, os.Stdout, args[1:])
 	case args[0] == "boot-file":

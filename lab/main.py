@@ -328,7 +328,13 @@ def converge(context: typer.Context, name: str, key: str, sha256: str) -> None:
 @app.command(hidden=True)
 def commit(context: typer.Context, name: str) -> None:
     """Keep on the boot server what was changed on a machine since its overlay."""
-    publishing.commit(context.obj.settings(), name)
+    print(publishing.commit(context.obj.settings(), name))
+
+
+@app.command(hidden=True)
+def committed(context: typer.Context, name: str) -> None:
+    """The sha256 of a machine's commit, if it has one."""
+    print(publishing.committed(context.obj.settings(), name))
 
 
 @app.command(hidden=True)

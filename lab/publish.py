@@ -5,6 +5,7 @@ Owns the transport and doing nothing where the boot server has it already. Leave
 """
 
 import fcntl
+import hashlib
 import os
 import shlex
 import tempfile
@@ -99,14 +100,23 @@ def unpublish_entry(settings: Settings, mac: str) -> None:
     _on_boot_server(settings, ["boot-entry", "remove", mac])
 
 
-def commit(settings: Settings, name: str) -> None:
-    """Keep on the boot server what was changed on a machine since its overlay."""
+def commit(settings: Settings, name: str) -> str:
+    """Keep on the boot server what was changed on a machine since its overlay; its sha256."""
     mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
     with tempfile.TemporaryDirectory() as work:
         changed = Path(work) / "commit.tar.gz"
         ask(settings, name, ["lbu", "package", "-"], output=changed)
         content = changed.read_bytes()
     _on_boot_server(settings, ["boot-entry", "commit", mac], stdin=content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def committed(settings: Settings, name: str) -> str:
+    """The sha256 of what lies over a machine's overlay since a commit; "" for nothing."""
+    mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+    said = _on_boot_server(settings, ["boot-entry", "show", mac])
+    entry = dict(line.split("=", 1) for line in said.splitlines())
+    return entry.get("commit_sha256", "")
 
 
 def write_stick(settings: Settings, name: str, device: str) -> None:

@@ -26,7 +26,11 @@ CLI = "3.255.0"
 
 VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 PLUGINS = ("libvirt", "command")
-LANGUAGE_HOST = ("pulumi-language-python", "pulumi-language-python-exec")
+SCRIPTS = {"pulumi-language-python-exec": "cmd", "pulumi-resource-pulumi-python": "dist"}
+"""Of the SDK that the CLI is built with, by folder under its `python/`; the second one runs
+resources whose provider is in the program (`components/commits.py`)."""
+
+LANGUAGE_HOST = ("pulumi-language-python", *SCRIPTS)
 
 
 def tools() -> Path:
@@ -134,21 +138,23 @@ def _built() -> list[Path]:
         "pulumi-language-python",
         "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
     )
-    return [cli, host, _runner()]
+    return [cli, host, *_scripts()]
 
 
-def _runner() -> Path:
-    """pulumi-language-python-exec, a Python script in the SDK that the CLI is built with."""
+def _scripts() -> list[Path]:
+    """The SDK's scripts, copied."""
 
     def copy(folder: Path) -> None:
         sdk, module = "github.com/pulumi/pulumi/sdk/v3", MODULES / "cli"
         go(module, "mod", "download", sdk)
         origin = Path(go(module, "list", "-m", "-f", "{{.Dir}}", sdk).strip())
-        script = folder / "pulumi-language-python-exec"
-        script.write_bytes((origin / "python" / "cmd" / script.name).read_bytes())
-        script.chmod(0o755)
+        for name, place in SCRIPTS.items():
+            script = folder / name
+            script.write_bytes((origin / "python" / place / name).read_bytes())
+            script.chmod(0o755)
 
-    return cached("tools", f"python-exec-{CLI}", copy) / "pulumi-language-python-exec"
+    folder = cached("tools", f"python-scripts-{CLI}", copy)
+    return [folder / name for name in SCRIPTS]
 
 
 def _install(tools: Path, plugin: str) -> None:
