@@ -1,10 +1,12 @@
 """What `lbu commit` changed on machines, as resources whose refresh shows it.
 
-Owns what a commit looks like in Pulumi's state: its sha256, "" for none. No `up` changes one, so
-it is drift that `pulumi refresh` tells, and what was committed stays. Leaves commits to the
-control plane (docs/control-plane.md), looking to the `lab` command.
+Owns what a commit looks like in Pulumi's state: `commit`, the sha256 last seen ("" for none), and
+`kept`, the one that the last `up` knew of. They differ after `pulumi refresh` has found another one,
+which is drift; the next `up` shows it too, and keeps the commit. Leaves commits to the control
+plane (docs/control-plane.md), looking to the `lab` command.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +20,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from artefacts import run
+from artefacts import CommandFailed, run
 from config.settings import PROJECT, Settings
-
-OUTPUT = "commit"
 
 
 class CommitProvider(ResourceProvider):
@@ -31,30 +31,40 @@ class CommitProvider(ResourceProvider):
 
     def create(self, props: Mapping[str, Any]) -> CreateResult:
         """As it is now."""
-        return CreateResult(props["machine"], _seen(props))
+        return CreateResult(props["machine"], _kept(props))
 
     def read(self, id_: str, props: Mapping[str, Any]) -> ReadResult:
-        """As it is now, for `pulumi refresh`."""
-        return ReadResult(id_, _seen(props))
+        """As it is now, for `pulumi refresh`; as last seen if no boot server can be asked."""
+        try:
+            return ReadResult(id_, {**props, "commit": _seen(props)})
+        except CommandFailed as error:
+            print(f"{error}\nkept as last seen", file=sys.stderr)
+            return ReadResult(id_, {**props})
 
     def diff(self, _id: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> DiffResult:
-        """Only the program's own commits change what it expects; contacts nobody."""
-        return DiffResult(changes=any(old.get(key) != new[key] for key in new if key != OUTPUT))
+        """Another commit than the last `up` knew of, or one of the program; contacts nobody."""
+        changes = old["wanted"] != new["wanted"] or old["commit"] != old["kept"]
+        return DiffResult(changes=changes)
 
     def update(self, _id: str, _old: Mapping[str, Any], new: Mapping[str, Any]) -> UpdateResult:
-        """As it is after the program's own commit."""
-        return UpdateResult(_seen(new))
+        """What was committed stays."""
+        return UpdateResult(_kept(new))
 
 
-def _seen(props: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(props: Mapping[str, Any]) -> dict[str, Any]:
+    return {**props, **dict.fromkeys(("commit", "kept"), _seen(props))}
+
+
+def _seen(props: Mapping[str, Any]) -> str:
     look = ["lab", "--stack", props["stack"], "committed", props["machine"]]
-    return {**props, OUTPUT: run(look, cwd=PROJECT).strip()}
+    return run(look, cwd=PROJECT).strip()
 
 
 class Commit(Resource, module="rack", name="Commit"):
     """One machine's. `wanted`: when one of these changes the program itself has committed."""
 
     commit: pulumi.Output[str]
+    kept: pulumi.Output[str]
 
     def __init__(
         self,
@@ -63,5 +73,6 @@ class Commit(Resource, module="rack", name="Commit"):
         wanted: Sequence[pulumi.Input[str]],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        props = {"stack": settings.stack, "machine": machine, "wanted": list(wanted), OUTPUT: None}
-        super().__init__(CommitProvider(), f"{machine}-changes", props, opts)
+        inputs = {"stack": settings.stack, "machine": machine, "wanted": list(wanted)}
+        outputs = dict.fromkeys(("commit", "kept"))
+        super().__init__(CommitProvider(), f"{machine}-changes", inputs | outputs, opts)

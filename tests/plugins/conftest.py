@@ -1,13 +1,15 @@
 """The built plugins and an sshd, once for all tests of the plugins."""
 
 import getpass
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from libvirtd_harness import Libvirtd
-from plugin_harness import Plugin, Start, Values
+from plugin_harness import Plugin, Project, Run, Start, Values
 from sshd_harness import NodeUri, Sshd
 
 from plugins.build import environment, home, tools
@@ -24,6 +26,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pulumi() -> dict[str, str]:
     """The environment Pulumi runs in, with everything built. The first time takes minutes."""
     return environment(tools())
+
+
+@pytest.fixture
+def project(pulumi: dict[str, str], tmp_path: Path) -> Project:
+    """Makes a project of a small program, and tells how to run Pulumi on it."""
+
+    def make(program: str, environ: Mapping[str, str]) -> Run:
+        folder, state = tmp_path / "project", tmp_path / "state"
+        folder.mkdir()
+        state.mkdir()
+        (folder / "Pulumi.yaml").write_text("name: contract\nruntime: python\n")
+        (folder / "__main__.py").write_text(program)
+        env = os.environ | pulumi | {"PULUMI_BACKEND_URL": f"file://{state}"}
+        env |= {"PULUMI_CONFIG_PASSPHRASE": "x", **environ}
+
+        def run(*arguments: str, fails: bool = False, **more: str) -> str:
+            done = subprocess.run(
+                ["pulumi", "--non-interactive", "--color=never", *arguments],
+                cwd=folder, env={**env, **more}, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            text = done.stdout + done.stderr
+            assert bool(done.returncode) == fails, text
+            return text
+
+        run("stack", "init", "test")
+        return run
+
+    return make
 
 
 @pytest.fixture

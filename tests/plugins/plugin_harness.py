@@ -220,3 +220,9 @@ def _urn(token: str) -> str:
 
 Start = Callable[..., Plugin]
 """Starts a plugin by its name."""
+
+Run = Callable[..., str]
+"""Runs Pulumi on a project (arguments, `fails`, variables of the environment); what it said."""
+
+Project = Callable[[str, Mapping[str, str]], Run]
+"""A project of a program, with this environment."""

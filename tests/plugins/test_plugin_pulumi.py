@@ -1,12 +1,10 @@
 """The built command line, language host and plugins together, as `pulumi up` runs them."""
 
-import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from libvirtd_harness import Libvirtd
+from plugin_harness import Project, Run
 from sshd_harness import NodeUri, Sshd
 
 PROGRAM = """
@@ -24,38 +22,13 @@ made = command.local.Command("made", create="echo hello", delete="true")
 pulumi.export("said", made.stdout)
 """
 
-Run = Callable[..., str]
-
 
 @pytest.fixture
-def run(pulumi: dict[str, str], tmp_path: Path, node_uri: NodeUri, own_sshd: Sshd) -> Run:
-    """Runs Pulumi on a small program in a project of its own."""
-    project, state = tmp_path / "project", tmp_path / "state"
-    project.mkdir()
-    state.mkdir()
-    (project / "Pulumi.yaml").write_text("name: contract\nruntime: python\n")
-    (project / "__main__.py").write_text(PROGRAM)
-    env = {
-        **os.environ,
-        **pulumi,
-        "PULUMI_BACKEND_URL": f"file://{state}",
-        "PULUMI_CONFIG_PASSPHRASE": "x",
-        "MEMORY": "16",
-        # From the project's folder, so that no place on a disk is in the state.
-        "NODE_URI": node_uri(own_sshd).replace(f"={tmp_path}/ssh_config", "=../ssh_config"),
-    }
-
-    def pulumi_(*arguments: str, fails: bool = False, **more: str) -> str:
-        done = subprocess.run(
-            ["pulumi", "--non-interactive", "--color=never", *arguments],
-            cwd=project, env={**env, **more}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        text = done.stdout + done.stderr
-        assert bool(done.returncode) == fails, text
-        return text
-
-    pulumi_("stack", "init", "test")
-    return pulumi_
+def run(project: Project, tmp_path: Path, node_uri: NodeUri, own_sshd: Sshd) -> Run:
+    """Runs Pulumi on the program."""
+    # From the project's folder, so that no place on a disk is in the state.
+    uri = node_uri(own_sshd).replace(f"={tmp_path}/ssh_config", "=../ssh_config")
+    return project(PROGRAM, {"MEMORY": "16", "NODE_URI": uri})
 
 
 def test_a_stack_outlives_a_node_that_is_off(run: Run, own_sshd: Sshd, libvirtd: Libvirtd) -> None:
