@@ -1,9 +1,9 @@
 """What `lbu commit` changed on machines, as resources whose refresh shows it.
 
 Owns what a commit looks like in Pulumi's state: `commit`, the sha256 last seen ("" for none), and
-`kept`, the one that the last `up` knew of. They differ after `pulumi refresh` has found another one,
-which is drift; the next `up` shows it too, and keeps the commit. Leaves commits to the control
-plane (docs/control-plane.md), looking to the `lab` command.
+`kept`, the one that the last `up` knew of. They differ after `pulumi refresh` has found another
+one, which is drift; the next `up` shows it too, and keeps the commit. Leaves commits to the
+control plane (docs/control-plane.md), looking to the `lab` command.
 """
 
 import sys

@@ -43,7 +43,7 @@ func takeFile(path, sum string, content io.Reader) (size int64, err error) {
 		}
 	}()
 	hash := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(file, hash), content); err != nil {
+	if size, err = io.Copy(io.MultiWriter(&steady{file: file}, hash), content); err != nil {
 		return 0, err
 	}
 	if seen := hex.EncodeToString(hash.Sum(nil)); seen != sum {
@@ -53,6 +53,25 @@ func takeFile(path, sum string, content io.Reader) (size int64, err error) {
 		return 0, err
 	}
 	return size, os.Rename(path+".new", path)
+}
+
+// stretch is how much is copied at a time.
+const stretch = 256 << 10
+
+// steady has what it writes on the disk bit by bit: consul's state is on the founder's stick too, and where 30 MB
+// wait there to be written, its next entry waits behind them.
+type steady struct {
+	file    *os.File
+	written int // since the last time
+}
+
+func (s *steady) Write(from []byte) (int, error) {
+	count, err := s.file.Write(from)
+	if s.written += count; err == nil && s.written >= stretch {
+		s.written = 0
+		err = unix.Fdatasync(int(s.file.Fd()))
+	}
+	return count, err
 }
 
 // sumOfFile reads the file; gently: for half of the time.
@@ -82,7 +101,6 @@ type paced struct {
 }
 
 func (p *paced) Read(into []byte) (int, error) {
-	const stretch = 256 << 10
 	if p.read >= stretch {
 		time.Sleep(time.Since(p.began))
 		p.read, p.began = 0, time.Now()

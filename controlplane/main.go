@@ -18,8 +18,8 @@ import (
 const usage = "usage: control-plane serve | status | commit MAC | snapshot | restore FILE | lead-alone | " +
 	"boot-entry ... | boot-image ... | boot-file ..."
 
-// serverPatience is how long a command on a server waits for a leader.
-const serverPatience = 120 * time.Second
+// serverPatience is how long a command on a server, which may first have to get 30 MB, waits for a leader.
+const serverPatience = 600 * time.Second
 
 func main() {
 	args := os.Args
