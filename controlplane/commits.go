@@ -19,9 +19,8 @@ import (
 // This file owns commits: checking one, a machine's way to send it (inbox), the leader's to take it.
 
 const (
-	commitBytes    = 8 << 20  // a commit's most
-	unpackedBytes  = 64 << 20 // the same, unpacked
-	commitPatience = 600 * time.Second
+	commitBytes   = 8 << 20  // a commit's most
+	unpackedBytes = 64 << 20 // the same, unpacked
 )
 
 // checkCommit tells what is wrong with a commit, if anything: it must be a tar.gz of files, folders and

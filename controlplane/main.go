@@ -18,8 +18,8 @@ import (
 const usage = "usage: control-plane serve | status | commit MAC | snapshot | restore FILE | lead-alone | " +
 	"boot-entry ... | boot-image ... | boot-file ..."
 
-// serverPatience is how long a command on a server, which may first have to get 30 MB, waits for a leader.
-const serverPatience = 600 * time.Second
+// patience is how long a command that brings something, which may take minutes by itself, waits for a leader.
+const patience = 600 * time.Second
 
 func main() {
 	args := os.Args
@@ -44,10 +44,10 @@ func command(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	patience := map[string]time.Duration{
-		"commit": commitPatience, "boot-entry": serverPatience, "boot-image": serverPatience, "boot-file": serverPatience,
+	brings := map[string]time.Duration{
+		"commit": patience, "boot-entry": patience, "boot-image": patience, "boot-file": patience,
 	}
-	s, err := newStore(c.Token, patience[args[0]])
+	s, err := newStore(c.Token, brings[args[0]])
 	if err != nil {
 		return err
 	}
