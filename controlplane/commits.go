@@ -78,7 +78,7 @@ func publishCommit(ctx context.Context, s *store, mac string, data []byte, furth
 	if err != nil || before == "" || before == sum {
 		return err
 	}
-	entries, err := s.entries(ctx, false)
+	entries, err := s.entries(ctx)
 	if err != nil {
 		return err
 	}

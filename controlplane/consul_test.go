@@ -166,7 +166,7 @@ func TestBootEntry(t *testing.T) {
 	mustFail(t, bootEntry(ctx, s, strings.NewReader("x"), io.Discard, []string{"commit", mac1}), "no readable tar.gz")
 	mustFail(t, bootEntry(ctx, s, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac2}), "no boot.env")
 	must(t, set("")) // keeps the commit
-	entries, err := s.entries(ctx, false)
+	entries, err := s.entries(ctx)
 	must(t, err)
 	if want := (entry{"san", sum, sumOf(commit)}); entries[mac1] != want || len(entries) != 1 {
 		t.Errorf("entries: %+v", entries)
@@ -178,7 +178,7 @@ func TestBootEntry(t *testing.T) {
 		t.Errorf("shown: %v %+v", err, e)
 	}
 	must(t, bootEntry(ctx, s, nil, io.Discard, []string{"remove", mac1}))
-	if entries, _ = s.entries(ctx, false); len(entries) != 0 {
+	if entries, _ = s.entries(ctx); len(entries) != 0 {
 		t.Errorf("left: %+v", entries)
 	}
 }
@@ -210,7 +210,7 @@ func TestImportThenACopy(t *testing.T) {
 		t.Fatal("the tree was touched, or called complete, before it was imported")
 	}
 	must(t, importTree(ctx, founder))
-	files, err := s.files(ctx, false)
+	files, err := s.files(ctx)
 	must(t, err)
 	if len(files) != 7 {
 		t.Errorf("registered: %v", files)
@@ -304,7 +304,7 @@ func TestBootImageAndFile(t *testing.T) {
 	_, err = run("x", "file", "put", "machines/x", sum)
 	mustFail(t, err, "machines/x")
 
-	left := func() int { files, _ := s.files(ctx, false); return len(files) }
+	left := func() int { files, _ := s.files(ctx); return len(files) }
 	must(t, l.prune(ctx))
 	if left() != 4 {
 		t.Errorf("young files were pruned: %d left", left())
@@ -345,7 +345,7 @@ func TestCommitFromAMachine(t *testing.T) {
 	must(t, s.put(ctx, blobPrefix+sumOf([]byte("o")), []byte("o")))
 	for _, data := range [][]byte{small, large, small, small} {
 		must(t, send(data))
-		entries, _ := s.entries(ctx, false)
+		entries, _ := s.entries(ctx)
 		if entries[mac1].commit != sumOf(data) {
 			t.Errorf("entry: %+v", entries[mac1])
 		}
@@ -481,4 +481,7 @@ func TestSnapshotBringsBackWhatWasDeleted(t *testing.T) {
 		t.Errorf("after restore: %v", pair)
 	}
 	mustFail(t, leadAlone(ctx, c, s), "leads; nothing was changed")
+	if id, err := s.nodeID(ctx); err != nil || len(id) != 36 {
+		t.Errorf("id '%s': %v", id, err)
+	}
 }

@@ -121,7 +121,7 @@ func removeBlobs(ctx context.Context, s *store, since map[string]time.Time, now 
 	if err != nil {
 		return err
 	}
-	entries, err := s.entries(ctx, false)
+	entries, err := s.entries(ctx)
 	if err != nil {
 		return err
 	}

@@ -62,8 +62,8 @@ func (e entry) files() map[string]string {
 }
 
 // entries reads all machines' entries.
-func (s *store) entries(ctx context.Context, stale bool) (map[string]entry, error) {
-	pairs, err := s.list(ctx, entryPrefix, stale)
+func (s *store) entries(ctx context.Context) (map[string]entry, error) {
+	pairs, err := s.list(ctx, entryPrefix, false)
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,8 @@ func parseFileLine(text string) (f fileLine, err error) {
 }
 
 // files reads what is registered, by path.
-func (s *store) files(ctx context.Context, stale bool) (map[string]fileLine, error) {
-	pairs, err := s.list(ctx, filePrefix, stale)
+func (s *store) files(ctx context.Context) (map[string]fileLine, error) {
+	pairs, err := s.list(ctx, filePrefix, false)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (l *library) lacking(ctx context.Context, list string) (missing []string, e
 	if err != nil {
 		return nil, err
 	}
-	files, err := l.store.files(ctx, false)
+	files, err := l.store.files(ctx)
 	for _, line := range lines {
 		known, there := files["images/"+line.file]
 		info, err := os.Stat(l.local("images/" + line.file))
@@ -141,11 +141,11 @@ func (l *library) lacking(ctx context.Context, list string) (missing []string, e
 
 // prune removes lists no entry names and layers no list names, older than an hour; quarantine stays.
 func (l *library) prune(ctx context.Context) error {
-	files, err := l.store.files(ctx, false)
+	files, err := l.store.files(ctx)
 	if err != nil {
 		return err
 	}
-	entries, err := l.store.entries(ctx, false)
+	entries, err := l.store.entries(ctx)
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func bootFile(ctx context.Context, l *library, input io.Reader, output io.Writer
 	if args[0] == "put" {
 		return l.put(ctx, name, sum, input)
 	}
-	files, err := l.store.files(ctx, false)
+	files, err := l.store.files(ctx)
 	if err != nil {
 		return err
 	}

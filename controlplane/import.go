@@ -12,7 +12,7 @@ import (
 
 // importTree registers all that lies in the tree, boot.ipxe last, unless that has been done.
 func importTree(ctx context.Context, t *tree) error {
-	files, err := t.store.files(ctx, false)
+	files, err := t.store.files(ctx)
 	if err != nil || imported(files) {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -71,12 +70,12 @@ func leadAlone(ctx context.Context, c *config, s *store) error {
 			return fmt.Errorf("consul on %s answers at %s; nothing was changed: bring the others back, or switch it off", name, address)
 		}
 	}
-	id, err := os.ReadFile(filepath.Join(c.State, "node-id"))
+	id, err := s.nodeID(ctx)
 	if err != nil {
-		return fmt.Errorf("%w; consul has never run here", err)
+		return fmt.Errorf("consul doesn't tell this server's id: %w", err)
 	}
 	peers, err := json.Marshal([]map[string]any{{
-		"id": strings.TrimSpace(string(id)), "address": net.JoinHostPort(c.Address, "8300"), "non_voter": false,
+		"id": id, "address": net.JoinHostPort(c.Address, "8300"), "non_voter": false,
 	}})
 	if err != nil {
 		return err
@@ -86,6 +85,16 @@ func leadAlone(ctx context.Context, c *config, s *store) error {
 	}
 	err = writeFile(filepath.Join(c.State, "raft", "peers.json"), peers)
 	return errors.Join(err, service("start"))
+}
+
+// nodeID is the agent's id, which raft knows it by.
+func (s *store) nodeID(ctx context.Context) (string, error) {
+	var self struct{ Config struct{ NodeID string } }
+	err := s.call(ctx, func(ctx context.Context) error {
+		_, err := s.client.Raw().Query("/v1/agent/self", &self, reading(ctx, true))
+		return err
+	})
+	return self.Config.NodeID, err
 }
 
 // service starts or stops consul.

@@ -102,13 +102,13 @@ func (t *tree) setSynced(synced bool) {
 	}
 }
 
-// sync makes the copy what the KV says.
+// sync makes the copy what the KV says; the leader's, as a server that begins anew still lacks what it had.
 func (t *tree) sync(ctx context.Context) error {
 	if err := t.copyDHCP(ctx); err != nil {
 		return err
 	}
 	// Files first: when boot.ipxe is among them, entries read afterwards are the whole import's.
-	files, err := t.store.files(ctx, true)
+	files, err := t.store.files(ctx)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (t *tree) sync(ctx context.Context) error {
 		t.setSynced(false)
 		return nil
 	}
-	entries, err := t.store.entries(ctx, true)
+	entries, err := t.store.entries(ctx)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (t *tree) sync(ctx context.Context) error {
 
 // copyDHCP keeps dnsmasq's files for a start without consul.
 func (t *tree) copyDHCP(ctx context.Context) error {
-	pairs, err := t.store.list(ctx, dhcpPrefix, true)
+	pairs, err := t.store.list(ctx, dhcpPrefix, false)
 	if err != nil {
 		return err
 	}
@@ -376,11 +376,11 @@ func (t *tree) tidy(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	files, err := t.store.files(ctx, false)
+	files, err := t.store.files(ctx)
 	if err != nil || !imported(files) {
 		return err
 	}
-	entries, err := t.store.entries(ctx, false)
+	entries, err := t.store.entries(ctx)
 	if err != nil {
 		return err
 	}
