@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +201,33 @@ func TestBlobsNobodyNamesGoAfterAnHour(t *testing.T) {
 		if keys, _ := s.keys(ctx, blobPrefix); len(keys) != test.left {
 			t.Errorf("after %v: %v", test.later, keys)
 		}
+	}
+}
+
+func TestCopyIsComparedWithWhatTheLeaderHas(t *testing.T) {
+	ctx, s := fresh(t)
+	founder := newTree(serverConfig(t, "a"), s)
+	stick(t, founder.config.Tree)
+	must(t, importTree(ctx, founder))
+	// An agent that has begun anew and lacks what the leader hasn't sent it yet.
+	agent, _ := url.Parse("http://" + api.DefaultConfig().Address)
+	through := httputil.NewSingleHostReverseProxy(agent)
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("stale") && r.URL.Query().Has("recurse") {
+			http.NotFound(w, r)
+			return
+		}
+		through.ServeHTTP(w, r)
+	}))
+	defer behind.Close()
+	settings := api.DefaultConfig()
+	settings.Address, settings.Token = behind.URL, management
+	client, err := api.NewClient(settings)
+	must(t, err)
+	copied := newTree(founder.config, &store{client: client, kv: client.KV()})
+	must(t, copied.sync(ctx))
+	if !copied.isSynced() {
+		t.Error("it is called incomplete")
 	}
 }
 
