@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/consul/api"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,12 +66,8 @@ func TestOneOfThreeServes(t *testing.T) {
 		if c.Founder {
 			stick(t, c.Tree)
 		}
-		settings := api.DefaultConfig()
-		settings.Address, settings.Token = servers[name]+":8500", management
-		client, err := api.NewClient(settings)
-		must(t, err)
 		gates[name] = &timedGate{}
-		d := newDaemon(c, &store{client: client, kv: client.KV()}, gates[name])
+		d := newDaemon(c, storeAt(t, servers[name]+":8500"), gates[name])
 		daemons[name] = d
 		go listen(ctx, net.JoinHostPort(c.Address, "8180"), treeHandler(c.Tree, func() bool { return true }, d.tree.has))
 		go d.tree.run(ctx)

@@ -81,6 +81,16 @@ func fresh(t *testing.T) (context.Context, *store) {
 	return ctx, s
 }
 
+// storeAt is the store by way of the agent there, without patience.
+func storeAt(t *testing.T, address string) *store {
+	t.Helper()
+	settings := api.DefaultConfig()
+	settings.Address, settings.Token = address, management
+	client, err := api.NewClient(settings)
+	must(t, err)
+	return &store{client: client, kv: client.KV()}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -220,11 +230,7 @@ func TestCopyIsComparedWithWhatTheLeaderHas(t *testing.T) {
 		through.ServeHTTP(w, r)
 	}))
 	defer behind.Close()
-	settings := api.DefaultConfig()
-	settings.Address, settings.Token = behind.URL, management
-	client, err := api.NewClient(settings)
-	must(t, err)
-	copied := newTree(founder.config, &store{client: client, kv: client.KV()})
+	copied := newTree(founder.config, storeAt(t, behind.URL))
 	must(t, copied.sync(ctx))
 	if !copied.isSynced() {
 		t.Error("it is called incomplete")

@@ -74,16 +74,9 @@ func (w *witness) leader(ctx context.Context) (name, problem string) {
 
 // read fills in the lease and the voters.
 func (w *witness) read(ctx context.Context, s *sight) error {
-	pair, _, err := w.store.kv.Get(leaseKey, reading(ctx, false))
-	if err != nil {
+	var err error
+	if s.lease, w.index, err = w.store.lease(ctx); err != nil {
 		return err
-	}
-	w.index = 0
-	if pair != nil {
-		w.index = pair.ModifyIndex
-		if s.lease, err = parseLease(string(pair.Value)); err != nil {
-			return err
-		}
 	}
 	if s.voters = w.voters; !w.lone && w.looks%votersEvery != 0 {
 		w.looks++

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -197,20 +198,32 @@ func (s *store) transact(ctx context.Context, ops api.KVTxnOps) error {
 	})
 }
 
+// lease reads who may serve, once, and the key's index; 0: there is none.
+func (s *store) lease(ctx context.Context) (l lease, index uint64, err error) {
+	pair, _, err := s.kv.Get(leaseKey, reading(ctx, false))
+	if err != nil || pair == nil {
+		return lease{}, 0, err
+	}
+	l, err = parseLease(string(pair.Value))
+	return l, pair.ModifyIndex, err
+}
+
 // putAsOwner writes a value while the lease is its owner's; errConflict: it isn't.
 func (s *store) putAsOwner(ctx context.Context, key string, value []byte, owns func(lease) bool) error {
-	pair, err := s.get(ctx, leaseKey, false)
+	var l lease
+	var index uint64
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		l, index, err = s.lease(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if pair == nil {
-		return fmt.Errorf("%w (nobody has the lease)", errConflict)
-	}
-	if l, err := parseLease(string(pair.Value)); err != nil || !owns(l) {
-		return errors.Join(err, fmt.Errorf("%w (%s has the lease)", errConflict, l.server))
+	if !owns(l) {
+		return fmt.Errorf("%w (%s has the lease)", errConflict, cmp.Or(l.server, "nobody"))
 	}
 	return s.transact(ctx, api.KVTxnOps{
-		{Verb: api.KVCheckIndex, Key: leaseKey, Index: pair.ModifyIndex},
+		{Verb: api.KVCheckIndex, Key: leaseKey, Index: index},
 		{Verb: api.KVSet, Key: key, Value: value},
 	})
 }
