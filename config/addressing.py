@@ -52,6 +52,11 @@ def nics(stack: str, topology: Topology, name: str) -> tuple[Nic, ...]:
     )
 
 
+def boot_mac(stack: str, topology: Topology, name: str) -> str:
+    """A machine's name in the boot tree: eth0's MAC, with dashes."""
+    return nics(stack, topology, name)[0].mac_dashed
+
+
 def management_address(topology: Topology, name: str) -> IPv4Address:
     """Where a machine is reached from the lab machine: its eth0 (lan for all but the firewall)."""
     machine = topology.machines[name]

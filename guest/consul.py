@@ -56,10 +56,6 @@ def _address(topology: Topology, name: str) -> str:
     return str(addressing.management_address(topology, name))
 
 
-def _mac(stack: str, topology: Topology, name: str) -> str:
-    return addressing.nics(stack, topology, name)[0].mac_dashed
-
-
 def _token(seed: str, name: str) -> str:
     return secrets.derive_uuid(seed, f"consul token {name}")
 
@@ -132,7 +128,7 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
 def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict[str, object]:
     """/etc/rack/control-plane.json, as controlplane/config.go has it."""
     machine = topology.machines[name]
-    mac = _mac(stack, topology, name)
+    mac = addressing.boot_mac(stack, topology, name)
     if not isinstance(machine, Founder | ConsulServer):
         return {"name": name, "mac": mac, "token": _token(seed, name)}
     return {
@@ -153,7 +149,7 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
             {
                 "name": each,
                 "secret": _token(seed, each),
-                "rules": _rules(each, _mac(stack, topology, each)),
+                "rules": _rules(each, addressing.boot_mac(stack, topology, each)),
             }
             for each in topology.machines
         ],

@@ -188,8 +188,7 @@ def _hypervisor(place: Place, _machine: Hypervisor) -> Files:
     guests = place.topology.guests_on(place.name)
     in_memory = bill.inside(place.topology, place.name)
     records = [
-        f"{name} {addressing.nics(place.stack, place.topology, name)[0].mac_dashed}\n"
-        for name in guests
+        f"{name} {addressing.boot_mac(place.stack, place.topology, name)}\n" for name in guests
     ]
     pages = sum(-(-guest.memory // HUGE_PAGE) for guest in in_memory.values())
     return {

@@ -90,7 +90,7 @@ def _one_by_one(settings: Settings) -> Iterator[None]:
 
 def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
     """Put a machine's overlay on the boot server and point its boot.env at image and overlay."""
-    mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     content = settings.overlay_file(name, sha256).read_bytes()
     _on_boot_server(settings, ["boot-entry", "set", mac, key, sha256], stdin=content)
 
@@ -102,7 +102,7 @@ def unpublish_entry(settings: Settings, mac: str) -> None:
 
 def commit(settings: Settings, name: str) -> str:
     """Keep on the boot server what was changed on a machine since its overlay; its sha256."""
-    mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     with tempfile.TemporaryDirectory() as work:
         changed = Path(work) / "commit.tar.gz"
         ask(settings, name, ["lbu", "package", "-"], output=changed)
@@ -113,7 +113,7 @@ def commit(settings: Settings, name: str) -> str:
 
 def committed(settings: Settings, name: str) -> str:
     """The sha256 of what lies over a machine's overlay since a commit; "" for nothing."""
-    mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     said = _on_boot_server(settings, ["boot-entry", "show", mac])
     entry = dict(line.split("=", 1) for line in said.splitlines())
     return entry.get("commit_sha256", "")
@@ -121,7 +121,7 @@ def committed(settings: Settings, name: str) -> str:
 
 def write_stick(settings: Settings, name: str, device: str) -> None:
     """Make the laptop's USB stick and write it to a device of the lab machine."""
-    nic = addressing.nics(settings.stack, settings.topology, name)[0]
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     machines = settings.topology.machines
     roles = {machine.role for machine in machines.values()}
     extra = consul.image_folders(settings.topology)
@@ -131,7 +131,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
     with tempfile.TemporaryDirectory() as work:
         overlay = max((settings.folder / "overlays" / name).glob("overlay-*.tar.gz"))
         sha256 = overlay.name.removeprefix("overlay-").removesuffix(".tar.gz")
-        folder = f"machines/{nic.mac_dashed}"
+        folder = f"machines/{mac}"
         entry = Path(work) / "boot.env"
         entry.write_text(
             f"image=/images/{image.image_key(machines[name].role, extra)}.layers\n"
@@ -146,7 +146,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
         disk = Path(work) / "stick"
         size = settings.topology.of(BootServer)[name].stick
         with step("writing the USB stick"):
-            stick.write_stick(disk, files, size_bytes=size, machine=nic.mac_dashed)
+            stick.write_stick(disk, files, size_bytes=size, machine=mac)
             _write_device(settings, disk, device)
 
 
