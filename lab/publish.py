@@ -23,6 +23,7 @@ from lab.remote import ask, reachable, shell_argv
 
 CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "64M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
+MOVES = " init_on_free=1"  # of free memory, zeros then, qemu's migration sends some bytes a page
 
 
 def _on_boot_server(settings: Settings, command: Sequence[str], *, stdin: bytes = b"") -> str:
@@ -146,7 +147,9 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
         disk = Path(work) / "stick"
         size = settings.topology.of(BootServer)[name].stick
         with step("writing the USB stick"):
-            stick.write_stick(disk, files, size_bytes=size, machine=mac)
+            moves = name in settings.topology.moves
+            line = stick.COMMAND_LINE + (MOVES if moves else "")
+            stick.write_stick(disk, files, size_bytes=size, machine=mac, command_line=line)
             _write_device(settings, disk, device)
 
 
