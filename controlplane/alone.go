@@ -17,36 +17,39 @@ func (w *witness) alone(ctx context.Context) bool {
 	if !w.config.Founder || w.seen || sinceBoot()-w.began < aloneAfter {
 		return false
 	}
-	var others []string
-	for name, address := range w.config.Servers {
-		if name != w.config.Name {
-			others = append(others, net.JoinHostPort(address, "8300"))
-		}
+	if w.config.answering(ctx) != "" {
+		return false
 	}
-	if !holdsAddress(w.config.Device, w.config.bootIP()) {
-		others = append(others, net.JoinHostPort(w.config.bootIP(), "80"))
-	}
-	return !anyAccepts(ctx, others)
+	boot := net.JoinHostPort(w.config.bootIP(), "80")
+	return holdsAddress(w.config.Device, w.config.bootIP()) || !accepts(ctx, boot)
 }
 
-// anyAccepts tells whether one of the addresses accepts a TCP connection within a second.
-func anyAccepts(ctx context.Context, addresses []string) bool {
-	answers := make(chan bool, len(addresses))
-	for _, address := range addresses {
+// answering names another server whose consul accepts connections, or is empty.
+func (c *config) answering(ctx context.Context) string {
+	there := make(chan string, len(c.Servers))
+	for name, address := range c.Servers {
 		go func() {
-			dialer := net.Dialer{Timeout: time.Second}
-			connection, err := dialer.DialContext(ctx, "tcp", address)
-			if err == nil {
-				connection.Close()
+			if name == c.Name || !accepts(ctx, c.rpcAt(address)) {
+				name = ""
 			}
-			answers <- err == nil
+			there <- name
 		}()
 	}
-	found := false
-	for range addresses {
-		found = <-answers || found
+	found := ""
+	for range c.Servers {
+		found = max(found, <-there)
 	}
 	return found
+}
+
+// accepts tells whether the address accepts a TCP connection within a second.
+func accepts(ctx context.Context, address string) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if err == nil {
+		connection.Close()
+	}
+	return err == nil
 }
 
 // holdsAddress tells whether the device has the address.

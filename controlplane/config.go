@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -27,6 +29,7 @@ type config struct {
 	Servers          map[string]string `json:"servers"`            // name: address, this one too
 	ProofSeconds     int               `json:"proof_seconds"`      // how long a proof of leadership counts
 	LoneProofSeconds int               `json:"lone_proof_seconds"` // the same, for the only voter
+	RPCPort          int               `json:"rpc_port"`           // where consul's servers take each other's connections
 	PeerPort         int               `json:"peer_port"`          // where servers fetch files from each other
 	Token            string            `json:"token"`              // secret of the machine's ACL token
 	Tokens           []tokenConfig     `json:"tokens"`             // the machines' tokens, which the leader makes
@@ -81,8 +84,8 @@ func parseConfig(text []byte) (*config, error) {
 	if c.ProofSeconds < 1 || c.LoneProofSeconds < c.ProofSeconds {
 		return nil, fmt.Errorf("proof_seconds %d and lone_proof_seconds %d: at least 1, the lone one not less", c.ProofSeconds, c.LoneProofSeconds)
 	}
-	if c.Device == "" || c.Tree == "" || c.State == "" || c.PeerPort == 0 {
-		return nil, fmt.Errorf("a server needs device, tree, state and peer_port")
+	if c.Device == "" || c.Tree == "" || c.State == "" || c.RPCPort == 0 || c.PeerPort == 0 {
+		return nil, fmt.Errorf("a server needs device, tree, state, rpc_port and peer_port")
 	}
 	return c, nil
 }
@@ -94,6 +97,10 @@ func (c *config) bootIP() string { return netip.MustParsePrefix(c.BootAddress).A
 
 func (c *config) proof() time.Duration     { return time.Duration(c.ProofSeconds) * time.Second }
 func (c *config) loneProof() time.Duration { return time.Duration(c.LoneProofSeconds) * time.Second }
+
+func (c *config) rpcAt(address string) string {
+	return net.JoinHostPort(address, strconv.Itoa(c.RPCPort))
+}
 
 // serverAt names the server with this address; empty for none.
 func (c *config) serverAt(address string) string {

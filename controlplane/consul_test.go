@@ -91,20 +91,6 @@ func storeAt(t *testing.T, address string) *store {
 	return &store{client: client, kv: client.KV()}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func mustFail(t *testing.T, err error, words string) {
-	t.Helper()
-	if err == nil || !strings.Contains(err.Error(), words) {
-		t.Fatalf("no error with '%s': %v", words, err)
-	}
-}
-
 // within waits until it is true.
 func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
@@ -118,7 +104,7 @@ func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 func serverConfig(t *testing.T, name string) *config {
 	return &config{
 		Name: name, MAC: mac1, Address: "127.0.0.1", BootAddress: "127.0.0.9/8", Device: "lo", Tree: t.TempDir(), State: t.TempDir(), Founder: true,
-		Servers: map[string]string{name: "127.0.0.1"}, ProofSeconds: 1, LoneProofSeconds: 3, PeerPort: 1, Token: management,
+		Servers: map[string]string{name: "127.0.0.1"}, ProofSeconds: 1, LoneProofSeconds: 3, RPCPort: 8300, PeerPort: 1, Token: management,
 	}
 }
 

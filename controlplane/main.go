@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-const usage = "usage: control-plane serve | status | commit MAC | snapshot | restore FILE | lead-alone | " +
-	"boot-entry ... | boot-image ... | boot-file ..."
+const usage = "usage: control-plane serve | status | commit MAC | snapshot | restore FILE | lead-alone | rejoin | " +
+	"founds | boot-entry ... | boot-image ... | boot-file ..."
 
 // patience is how long a command that brings something, which may take minutes by itself, waits for a leader.
 const patience = 600 * time.Second
@@ -71,6 +71,10 @@ func command(ctx context.Context, args []string) error {
 		return restoreSnapshot(ctx, s, args[1])
 	case args[0] == "lead-alone" && len(args) == 1:
 		return leadAlone(ctx, c, s)
+	case args[0] == "rejoin" && len(args) == 1:
+		return rejoin(ctx, c)
+	case args[0] == "founds" && len(args) == 1:
+		return founds(ctx, c)
 	case args[0] == "boot-entry":
 		return bootEntry(ctx, s, os.Stdin, os.Stdout, args[1:])
 	case args[0] == "boot-image":

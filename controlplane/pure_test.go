@@ -20,6 +20,20 @@ const (
 	mac2 = "52-54-00-aa-bb-02"
 )
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustFail(t *testing.T, err error, words string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), words) {
+		t.Fatalf("no error with '%s': %v", words, err)
+	}
+}
+
 // archive makes a tar.gz of the headers; a regular file's content is filler of its size.
 func archive(t testing.TB, headers ...tar.Header) []byte {
 	t.Helper()
@@ -98,7 +112,7 @@ func TestConfig(t *testing.T) {
 	}
 	server := `{"name": "laptop", "mac": "52-54-00-aa-bb-01", "address": "10.77.3.10", "boot_address": "10.77.3.253/24", "device": "eth0",
 		"tree": "/media/stick", "state": "/var/lib/consul", "founder": true, "servers": {"laptop": "10.77.3.10"}, "proof_seconds": 5, "lone_proof_seconds": 30,
-		"peer_port": 8180, "token": "s", "tokens": [{"name": "router", "secret": "x", "rules": "y"}]}`
+		"rpc_port": 8300, "peer_port": 8180, "token": "s", "tokens": [{"name": "router", "secret": "x", "rules": "y"}]}`
 	if c, err := parseConfig([]byte(server)); err != nil || c.bootIP() != "10.77.3.253" || c.serverAt("10.77.3.10") != "laptop" {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -110,6 +124,23 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: taken", change[1])
 		}
 	}
+}
+
+func TestWhoFoundsAndWhoRejoins(t *testing.T) {
+	other, err := net.Listen("tcp", "127.9.0.2:0")
+	must(t, err)
+	c := &config{
+		Name: "laptop", Founder: true, State: t.TempDir(), RPCPort: other.Addr().(*net.TCPAddr).Port,
+		Servers: map[string]string{"laptop": "127.9.0.1", "consul1": "127.9.0.2"},
+	}
+	mustFail(t, founds(t.Context(), c), "consul on consul1 answers")
+	must(t, other.Close())
+	must(t, founds(t.Context(), c))
+	mustFail(t, rejoin(t.Context(), c), "no other server's consul answers; nothing was changed")
+	must(t, os.Mkdir(c.raft(), 0o755))
+	mustFail(t, founds(t.Context(), c), "it has a state")
+	c.Founder = false
+	mustFail(t, founds(t.Context(), c), "not the founder")
 }
 
 func TestBigPaths(t *testing.T) {

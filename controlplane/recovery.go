@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,31 +59,62 @@ func restoreSnapshot(ctx context.Context, s *store, path string) error {
 }
 
 // leadAlone is the command `control-plane lead-alone`: this server's consul forgets the others (raft/peers.json, consul's
-// manual recovery), which must be gone for good: one that came back with its old state would not be of this cluster.
+// manual recovery), which must be gone for good: those that come back have to rejoin, for with their old state they
+// would be another cluster.
 func leadAlone(ctx context.Context, c *config, s *store) error {
 	if leader, err := s.client.Status().LeaderWithQueryOptions(reading(ctx, true)); err == nil && leader != "" {
 		return fmt.Errorf("%s leads; nothing was changed: lead-alone is for servers that have lost their quorum", leader)
 	}
-	for name, address := range c.Servers {
-		if name != c.Name && anyAccepts(ctx, []string{net.JoinHostPort(address, "8300")}) {
-			return fmt.Errorf("consul on %s answers at %s; nothing was changed: bring the others back, or switch it off", name, address)
-		}
+	if there := c.answering(ctx); there != "" {
+		return fmt.Errorf("consul on %s answers; nothing was changed: bring the others back, or switch it off", there)
 	}
 	id, err := s.nodeID(ctx)
 	if err != nil {
 		return fmt.Errorf("consul doesn't tell this server's id: %w", err)
 	}
 	peers, err := json.Marshal([]map[string]any{{
-		"id": id, "address": net.JoinHostPort(c.Address, "8300"), "non_voter": false,
+		"id": id, "address": c.rpcAt(c.Address), "non_voter": false,
 	}})
 	if err != nil {
 		return err
 	}
+	return withoutConsul(func() error { return writeFile(filepath.Join(c.raft(), "peers.json"), peers) })
+}
+
+// rejoin is the command `control-plane rejoin`: this server's consul forgets what it had, and gets all from the others. The
+// last snapshot stays.
+func rejoin(ctx context.Context, c *config) error {
+	if c.answering(ctx) == "" {
+		return errors.New("no other server's consul answers; nothing was changed: rejoin is for a server whose state is not the others'")
+	}
+	return withoutConsul(func() error {
+		return errors.Join(os.RemoveAll(c.raft()), os.RemoveAll(filepath.Join(c.State, "serf")))
+	})
+}
+
+// founds is the command `control-plane founds`, which consul's start asks: a founder without state starts a cluster, and
+// joins one where another server's consul answers. consul itself would start another.
+func founds(ctx context.Context, c *config) error {
+	if !c.Founder {
+		return errors.New("not the founder")
+	}
+	if _, err := os.Stat(c.raft()); err == nil {
+		return errors.New("it has a state, and goes on with it")
+	}
+	if there := c.answering(ctx); there != "" {
+		return fmt.Errorf("consul on %s answers", there)
+	}
+	return nil
+}
+
+func (c *config) raft() string { return filepath.Join(c.State, "raft") }
+
+// withoutConsul does something to the state while consul stands still.
+func withoutConsul(change func() error) error {
 	if err := service("stop"); err != nil {
 		return err
 	}
-	err = writeFile(filepath.Join(c.State, "raft", "peers.json"), peers)
-	return errors.Join(err, service("start"))
+	return errors.Join(change(), service("start"))
 }
 
 // nodeID is the agent's id, which raft knows it by.

@@ -120,8 +120,6 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
             # 1 ms was met by chance after a pause of both.
             "autopilot": {"cleanup_dead_servers": False, "last_contact_threshold": "1ns"},
         }
-    if isinstance(machine, Founder):
-        found["bootstrap_expect"] = 1
     return found
 
 
@@ -143,6 +141,7 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
         "servers": {each: _address(topology, each) for each in topology.consul_servers},
         "proof_seconds": consul.PROOF_S,
         "lone_proof_seconds": consul.LONE_PROOF_S,
+        "rpc_port": consul.RPC_PORT,
         "peer_port": consul.PEER_PORT,
         "token": _management(seed),
         "tokens": [
