@@ -63,7 +63,7 @@ func (e entry) files() map[string]string {
 
 // entries reads all machines' entries.
 func (s *store) entries(ctx context.Context) (map[string]entry, error) {
-	pairs, err := s.list(ctx, entryPrefix, false)
+	pairs, err := s.list(ctx, entryPrefix)
 	if err != nil {
 		return nil, err
 	}

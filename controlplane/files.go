@@ -36,7 +36,7 @@ func parseFileLine(text string) (f fileLine, err error) {
 
 // files reads what is registered, by path.
 func (s *store) files(ctx context.Context) (map[string]fileLine, error) {
-	pairs, err := s.list(ctx, filePrefix, false)
+	pairs, err := s.list(ctx, filePrefix)
 	if err != nil {
 		return nil, err
 	}

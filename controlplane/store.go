@@ -108,10 +108,10 @@ func (s *store) get(ctx context.Context, key string, stale bool) (pair *api.KVPa
 }
 
 // list reads all keys with the prefix; the map's keys lack it.
-func (s *store) list(ctx context.Context, prefix string, stale bool) (map[string]*api.KVPair, error) {
+func (s *store) list(ctx context.Context, prefix string) (map[string]*api.KVPair, error) {
 	found := map[string]*api.KVPair{}
 	err := s.call(ctx, func(ctx context.Context) error {
-		pairs, _, err := s.kv.List(prefix, reading(ctx, stale))
+		pairs, _, err := s.kv.List(prefix, reading(ctx, false))
 		for _, pair := range pairs {
 			found[strings.TrimPrefix(pair.Key, prefix)] = pair
 		}

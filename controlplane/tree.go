@@ -163,7 +163,7 @@ func (t *tree) sync(ctx context.Context) error {
 
 // copyDHCP keeps dnsmasq's files for a start without consul.
 func (t *tree) copyDHCP(ctx context.Context) error {
-	pairs, err := t.store.list(ctx, dhcpPrefix, false)
+	pairs, err := t.store.list(ctx, dhcpPrefix)
 	if err != nil {
 		return err
 	}
@@ -186,13 +186,6 @@ func (t *tree) copyDHCP(ctx context.Context) error {
 		wakeUp(t.news)
 	}
 	return nil
-}
-
-// dhcpConfig is dnsmasq.conf as last read; empty: none.
-func (t *tree) dhcpConfig() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.dhcp
 }
 
 // right tells whether the local file is the registered one.
@@ -262,7 +255,7 @@ func (t *tree) checkLayers(ctx context.Context) {
 
 // sources are the servers' addresses, those that have all files first.
 func (t *tree) sources(ctx context.Context, digest string) ([]string, error) {
-	holders, err := t.store.list(ctx, holderPrefix, true)
+	holders, err := t.store.list(ctx, holderPrefix)
 	if err != nil {
 		return nil, err
 	}
