@@ -8,7 +8,7 @@ import equipment
 from artefacts import step
 from config import addressing
 from config.settings import Settings
-from config.topology import BootServer, Guest, Server
+from config.topology import BootServer, ConsulServer, Guest, Server
 from lab import bmcs, boot_server
 from lab.converge import wait_ready
 from lab.power import Action, power
@@ -60,12 +60,15 @@ def start(settings: Settings) -> None:
 
 
 def _await(settings: Settings, name: str, ready: set[str]) -> None:
-    """The machine, and those of its guests that have what they need; notes who is `ready`."""
+    """The machine, and those of its guests that have what they need; notes who is `ready`.
+
+    A consul server needs enough others for a leader, which may boot after it.
+    """
     if name in ready:
         return
     with step(f"waiting for {name}"):
         wait_ready(settings, name)
     ready.add(name)
     for guest, each in settings.topology.guests_on(name).items():
-        if ready.issuperset(each.needs):
+        if ready.issuperset(each.needs) and not isinstance(each, ConsulServer):
             _await(settings, guest, ready)

@@ -60,3 +60,9 @@ def test_a_node_s_guests_boot_before_the_next_node_where_one_boots_at_once(
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:
     start.start(Settings("lab", RACK, LabMachine("h"), "host", "00" * 32))
     assert "lab machine" not in calls
+
+
+def test_no_node_waits_for_a_consul_server(calls: list[str]) -> None:
+    quorum = load_topology(FOLDER / "quorum.yaml", "quorum")
+    start.start(Settings("quorum", quorum, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    assert calls.index("ready san1") < calls.index("on compute2") < calls.index("ready consul1")
