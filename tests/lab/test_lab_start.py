@@ -21,6 +21,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(start, "on_lab_machine", lambda *_: noted.append("switching"))
     monkeypatch.setattr(start, "power", lambda _, name, action: noted.append(f"{action} {name}"))
     monkeypatch.setattr(start, "wait_ready", lambda _, name: noted.append(f"ready {name}"))
+    monkeypatch.setattr("lab.start.boot_server.move", lambda _, to: noted.append(f"moved {to}"))
     return noted
 
 
@@ -33,7 +34,8 @@ def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
     assert calls[: len(pieces) + 2] == ["lab machine", "BMC settings", *pieces]
     assert calls[len(pieces) + 2 : len(pieces) + 5] == ["switching", "on laptop", "ready laptop"]
     booting = set()
-    for call in calls[len(pieces) + 5 :]:
+    assert calls[-1] == "moved compute1"
+    for call in calls[len(pieces) + 5 : -1]:
         what, name = call.split()
         if what == "on":
             booting.add(name)
