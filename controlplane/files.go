@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -164,13 +165,11 @@ func (l *library) prune(ctx context.Context) error {
 			}
 			continue
 		}
-		text, err := os.ReadFile(l.local(name))
-		if err != nil {
+		lines, err := readList(l.tree, name)
+		if errors.Is(err, fs.ErrNotExist) {
 			whole = false
-		}
-		lines, err := parseList(string(text))
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		} else if err != nil {
+			return err
 		}
 		for _, line := range lines {
 			named["images/"+line.file] = true
