@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -497,7 +498,13 @@ func TestSnapshotBringsBackWhatWasDeleted(t *testing.T) {
 	must(t, s.put(ctx, configKey, []byte("kept")))
 	must(t, saveSnapshot(ctx, c, s))
 	must(t, s.delete(ctx, configKey))
+	var looks atomic.Int32
+	go s.watch(ctx, dhcpPrefix, func() { looks.Add(1) })
+	within(t, 5*time.Second, "the first look", func() bool { return looks.Load() > 0 })
+	time.Sleep(time.Second)
+	before := looks.Load()
 	must(t, restoreSnapshot(ctx, s, c.snapshotPath()))
+	within(t, 5*time.Second, "a look at what was restored", func() bool { return looks.Load() > before })
 	pair, err := s.get(ctx, configKey, false)
 	must(t, err)
 	if pair == nil || string(pair.Value) != "kept" {

@@ -136,7 +136,7 @@ func (s *store) keys(ctx context.Context, prefix string) (names []string, err er
 }
 
 // changed returns when something below the prefix is not as it was at index, after 5 min at the latest,
-// with the new index. Index 0: at once.
+// with the new index. Index 0: at once. A new index 0: what was known doesn't count any more.
 func (s *store) changed(ctx context.Context, prefix string, index uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
 	defer cancel()
@@ -146,7 +146,9 @@ func (s *store) changed(ctx context.Context, prefix string, index uint64) (uint6
 	if err != nil {
 		return 0, err
 	}
-	if meta.LastIndex < index { // the agent has begun anew
+	// The agent has begun anew, or a snapshot was restored: consul ends the query then with the index that it had,
+	// and with that would wait for what is newer than all that was lost.
+	if meta.LastIndex <= index {
 		return 0, nil
 	}
 	return meta.LastIndex, nil
@@ -158,8 +160,7 @@ func (s *store) watch(ctx context.Context, prefix string, f func()) {
 		next, err := s.changed(ctx, prefix, index)
 		if err != nil {
 			pause(ctx, 2*time.Second)
-		} else if next != index {
-			index = next
+		} else if index = next; index != 0 {
 			f()
 		}
 	}
