@@ -9,7 +9,7 @@ from config.settings import Settings
 from config.topology import Guest, Node
 from lab import start
 
-RACK = load_topology(FOLDER / "rack.yaml", "lab")
+RACK = load_topology(FOLDER / "whole.yaml", "lab")
 
 
 @pytest.fixture
