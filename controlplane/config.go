@@ -24,6 +24,7 @@ type config struct {
 	BootAddress      string            `json:"boot_address"`       // the floating one, with its prefix length
 	Device           string            `json:"device"`             // that holds the boot address
 	Tree             string            `json:"tree"`               // folder of the boot tree
+	NodeTree         string            `json:"node_tree"`          // what the node shares of it with this guest; empty: no guest
 	State            string            `json:"state"`              // folder of consul's state
 	Founder          bool              `json:"founder"`            // the server with the stick
 	Servers          map[string]string `json:"servers"`            // name: address, this one too

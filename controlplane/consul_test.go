@@ -19,8 +19,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -252,8 +252,14 @@ func TestImportThenACopy(t *testing.T) {
 	copied := newTree(c, s)
 	must(t, s.put(ctx, configKey, []byte("dhcp-range=x\n")))
 	must(t, writeFile(copied.local("images/gone.squashfs"), []byte("x")))
+	c.NodeTree = t.TempDir() // has one file that no server has now, and one that isn't the right one
+	must(t, os.Mkdir(filepath.Join(c.NodeTree, "images"), 0o755))
+	one := filepath.Join(c.NodeTree, "images/one.squashfs")
+	must(t, os.Rename(founder.local("images/one.squashfs"), one))
+	must(t, writeFile(filepath.Join(c.NodeTree, "images/two.squashfs"), []byte("LAYER TWO")))
 	must(t, writeFile(copied.local("boot/vmlinuz"), []byte("THIS IS boot/vmlinuz"))) // the right size, not the right content
 	must(t, copied.sync(ctx))
+	must(t, os.Rename(one, founder.local("images/one.squashfs")))
 	for name, line := range files {
 		if sum, err := sumOfFile(copied.local(name), false); err != nil || sum != line.sum {
 			t.Errorf("%s: %s, %v", name, sum, err)

@@ -273,8 +273,11 @@ func (t *tree) sources(ctx context.Context, digest string) ([]string, error) {
 	return append(first, then...), nil
 }
 
-// fetch takes a file from the first server that has it.
+// fetch takes a file from the node, where that has it, or from the first server that has it.
 func (t *tree) fetch(ctx context.Context, sources []string, name string, line fileLine) (err error) {
+	if t.config.NodeTree != "" && t.fetchFromNode(name, line) == nil {
+		return nil
+	}
 	problem := fmt.Errorf("no other server is known")
 	for _, address := range sources {
 		at := "http://" + net.JoinHostPort(address, strconv.Itoa(t.config.PeerPort)) + "/" + name
@@ -283,6 +286,15 @@ func (t *tree) fetch(ctx context.Context, sources []string, name string, line fi
 		}
 	}
 	return fmt.Errorf("%s is on no server that answers; last seen: %w", name, problem)
+}
+
+func (t *tree) fetchFromNode(name string, line fileLine) error {
+	file, err := os.Open(filepath.Join(t.config.NodeTree, filepath.FromSlash(name)))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return t.take(file, name, line)
 }
 
 func (t *tree) fetchFrom(ctx context.Context, at, name string, line fileLine) error {
@@ -301,8 +313,12 @@ func (t *tree) fetchFrom(ctx context.Context, at, name string, line fileLine) er
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", at, answer.Status)
 	}
-	body := &paced{from: io.LimitReader(answer.Body, line.size+1), began: time.Now()}
-	if _, err := takeFile(t.local(name), line.sum, body); err != nil {
+	return t.take(answer.Body, name, line)
+}
+
+func (t *tree) take(content io.Reader, name string, line fileLine) error {
+	paced := &paced{from: io.LimitReader(content, line.size+1), began: time.Now()}
+	if _, err := takeFile(t.local(name), line.sum, paced); err != nil {
 		return err
 	}
 	t.remember(name, line.sum, true)

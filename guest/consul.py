@@ -14,6 +14,7 @@ from guest import network
 from guest.settings import BOOT_TREE, CONSUL_STATE
 
 CONFIG = "etc/consul.d"
+NODE_TREE = "/media/tree"  # guest/initramfs mounts what its node shares with a guest there
 TREE_IN_MEMORY = "/var/lib/boot-tree"  # a consul guest's own copy of the boot tree
 
 
@@ -136,6 +137,7 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
         "boot_address": str(addressing.boot_address(topology)),
         "device": network.device(stack, topology, name, "lan"),
         "tree": BOOT_TREE if isinstance(machine, Founder) else TREE_IN_MEMORY,
+        "node_tree": "" if isinstance(machine, Founder) else NODE_TREE,
         "state": CONSUL_STATE,
         "founder": isinstance(machine, Founder),
         "servers": {each: _address(topology, each) for each in topology.consul_servers},
