@@ -19,7 +19,7 @@ from config.access import LAB_MACHINE
 
 pytestmark = [pytest.mark.moving, pytest.mark.timeout(3600), pytest.mark.usefixtures("raised")]
 
-SLOWLY = "wget -q -O- --limit-rate=400k http://{address}/{path} | sha256sum"
+SLOWLY = "curl -sSf --limit-rate 400k http://{address}/{path} | sha256sum"
 
 
 def place(rack: Rack) -> tuple[int, str]:
