@@ -74,7 +74,7 @@ def test_one_server_is_left(rack: Rack, attempt: int) -> None:
     gone = [name for name in topology_of(rack).consul_servers if name != left]
     for name in gone:
         kill(rack, name)
-    unled = "until control-plane status | grep -q '\"leader\":\"\"'; do sleep 1; done"
+    unled = 'until control-plane status | grep -q \'"leader":""\'; do sleep 1; done'
     rack.lab("ssh", left, "--", unled)
     rack.lab("ssh", left, "--", "control-plane", "lead-alone")
     assert leader(rack) == left
