@@ -161,6 +161,12 @@ def assert_healthy(rack: Rack) -> str:
     raise AssertionError(f"not {count} servers and {votes} votes: {told}")
 
 
+def assert_configured(rack: Rack, machine: str) -> None:
+    """It booted with its overlay, not with the image for machines nobody knows."""
+    boot = rack.lab("ssh", machine, "--", "cat", "/run/rack/boot")
+    assert "overlay_sha256=" in boot and "quarantine" not in boot
+
+
 def kill(rack: Rack, server: str) -> float:
     """Pulls its plug; the lab machine's time just before."""
     at = float(rack.lab_machine("date +%s.%N"))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from checks import boots
-from drills import HEALED_S, assert_healthy, watch
+from drills import HEALED_S, assert_configured, assert_healthy, watch
 from probes import probe, settings_of
 from racks import Rack
 
@@ -52,8 +52,7 @@ def test_nobody_notices_a_move(rack: Rack, to: str, attempt: int) -> None:
         assert downloading.result().split()[0] == wanted
         rack.lab("wait", "router")
         assert {each.server for each in watching.answers(since)} == {"laptop"}
-    known = rack.lab("ssh", "router", "--", "cat", "/run/rack/boot")
-    assert "overlay_sha256=" in known and "quarantine" not in known
+    assert_configured(rack, "router")
     assert place(rack) == ((1, "stick") if to == LAB_MACHINE else (2, "volume"))
     assert boots(rack, "laptop") == before
     assert_healthy(rack)

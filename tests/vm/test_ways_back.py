@@ -5,7 +5,7 @@ Each ends with the whole rack healthy; `--times N` runs each N times in a row.
 
 import pytest
 from checks import topology_of
-from drills import assert_healthy, kill, leader, revive
+from drills import assert_configured, assert_healthy, kill, leader, revive
 from racks import Rack
 
 from config.topology import ConsulServer
@@ -29,8 +29,7 @@ def configured_boot(rack: Rack, machine: str) -> None:
     """It boots, with its overlay."""
     rack.lab("power", machine, "cycle")
     rack.lab("wait", machine)
-    boot = rack.lab("ssh", machine, "--", "cat", "/run/rack/boot")
-    assert "overlay_sha256=" in boot and "quarantine" not in boot
+    assert_configured(rack, machine)
 
 
 def test_all_power_is_lost(rack: Rack, attempt: int) -> None:
