@@ -130,35 +130,44 @@ def _told(settings: Settings) -> dict[str, str]:
 
 def leader(rack: Rack) -> str:
     """The one boot server; exactly one, waited for."""
+    return _look(rack)[0]
+
+
+def _look(rack: Rack) -> tuple[str, list[str]]:
+    """The one boot server, waited for, and the machines that aren't ready."""
     settings = settings_of(rack)
+    address = f"http://{addressing.boot_address(settings.topology).ip}/"
     deadline = time.monotonic() + HEALED_S
     serving: list[str] = []
     while time.monotonic() < deadline:
-        status = rack.status()
-        address = f"http://{addressing.boot_address(settings.topology).ip}/"
-        serving = [name for name in _servers(settings) if address in status[name]["serves"]]
+        machines = rack.status()
+        serving = [name for name in _servers(settings) if address in machines[name]["serves"]]
         if len(serving) == 1:
-            return serving[0]
+            (leading,) = serving
+            return leading, [
+                each for each in settings.topology.machines if not machines[each]["ready"]
+            ]
         time.sleep(5)
     raise AssertionError(f"{serving} say {BOOTS}: {_told(settings)}")
 
 
 def assert_healthy(rack: Rack) -> str:
     """Every machine is ready, all servers are there, and who should vote does; who leads."""
-    settings = settings_of(rack)
-    leading = leader(rack)
-    for name in settings.topology.machines:
+    count = len(_servers(settings_of(rack)))
+    votes = count if count > 2 else 1  # of two the founder alone has one
+    leading, waiting = _look(rack)
+    for name in waiting:
         rack.lab("wait", name)
     deadline = time.monotonic() + HEALED_S
-    count = len(_servers(settings))
-    votes = count if count > 2 else 1  # of two the founder alone has one
     told = ""
     while time.monotonic() < deadline:
         told = rack.lab("ssh", leading, "--", "control-plane", "status")
-        if (told.count('"voter":true'), told.count('"alive":true')) == (votes, count):
+        voting, alive = told.count('"voter":true'), told.count('"alive":true')
+        if (voting, alive) == (votes, count) and f'"leader":"{leading}"' in told and not waiting:
             return leading
         time.sleep(5)
-    raise AssertionError(f"not {count} servers and {votes} votes: {told}")
+        leading, waiting = _look(rack)
+    raise AssertionError(f"{waiting} wait, or not {count} servers and {votes} votes: {told}")
 
 
 def assert_configured(rack: Rack, machine: str) -> None:

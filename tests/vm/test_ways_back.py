@@ -73,7 +73,9 @@ def test_one_server_is_left(rack: Rack, attempt: int) -> None:
     gone = [name for name in topology_of(rack).consul_servers if name != left]
     for name in gone:
         kill(rack, name)
-    unled = 'until control-plane status | grep -q \'"leader":""\'; do sleep 1; done'
+    unled = """n=0; until control-plane status | grep -q '"leader":""'; do
+        n=$((n + 1)); [ $n -lt 60 ] || { control-plane status; exit 1; }; sleep 1
+    done"""
     rack.lab("ssh", left, "--", unled)
     rack.lab("ssh", left, "--", "control-plane", "lead-alone")
     assert leader(rack) == left
