@@ -4,7 +4,7 @@ Owns which programs there are, by the names that the lists `programs` under `gue
 what they are built from. Leaves building to `artefacts.golang`, and laying them into an image
 to `image`.
 
-Consul is built here because some things have no option (`go/consul/edits.json`). Raft's leader
+Consul is built here because some things have no option (`go/consul/edits`). Raft's leader
 sends each follower an AppendEntries every CommitTimeout, 10 to 20 a second, and each exchange
 costs an emulated guest 25 to 50 ms of CPU; autopilot asks each server for its health every
 ServerHealthInterval. It is 1.14, MPL-2.0 with all it needs: docs/decisions/0008-consul.md.
@@ -17,8 +17,8 @@ from pathlib import Path
 from artefacts import golang
 
 ALPINE = Path(__file__).parent
-EDITS = "edits.json"
-"""Beside a module's go.mod, if its dependencies are edited."""
+EDITS = "edits"
+"""Beside a module's go.mod, if its dependencies are edited: JSON files of what belongs together."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Program:
     package: str = "."
 
     def edits(self) -> tuple[golang.Edit, ...]:
-        path = self.folder / EDITS
-        return golang.read_edits(path) if path.exists() else ()
+        files = sorted((self.folder / EDITS).glob("*.json"))
+        return tuple(edit for file in files for edit in golang.read_edits(file))
 
 
 PROGRAMS = {

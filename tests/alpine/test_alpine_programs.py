@@ -9,7 +9,7 @@ import pytest
 from alpine import image, initramfs, programs, rootfs
 from alpine.boottree import common_files
 from artefacts import CommandFailed, golang, run
-from artefacts.golang import Edit, apply_edits, program_key, read_edits
+from artefacts.golang import Edit, apply_edits, program_key
 from guest import rolefiles
 
 MODULE = "example.org/module"
@@ -48,7 +48,7 @@ def test_edits_are_part_of_a_programs_key(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_consuls_edits_are_readable_and_of_modules_in_go_mod() -> None:
     consul = programs.PROGRAMS["consul"]
-    edits = read_edits(consul.folder / programs.EDITS)
+    edits = consul.edits()
     required = (consul.folder / "go.mod").read_text()
     assert consul.package in {edit.module for edit in edits}
     assert all(f"{edit.module} v" in required for edit in edits)
