@@ -291,6 +291,37 @@ func TestImportThenACopy(t *testing.T) {
 	}
 }
 
+func TestALeaderWhoseTreeIsNotCompleteGivesWayToALivingServerWhoseTreeIs(t *testing.T) {
+	ctx, s := fresh(t)
+	times := 0
+	restart, wait := restartConsul, ownTreeIsRead
+	restartConsul, ownTreeIsRead = func() error { times++; return nil }, time.Millisecond
+	defer func() { restartConsul, ownTreeIsRead = restart, wait }()
+	founder := newTree(serverConfig(t, "a"), s)
+	stick(t, founder.config.Tree)
+	must(t, importTree(ctx, founder))
+	lacking := newTree(serverConfig(t, "b"), s)
+	gives := func(who *tree) bool {
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return giveWay(short, s, who)
+	}
+	if gives(lacking) || times != 0 {
+		t.Error("it gave way though nobody's tree is known to be complete")
+	}
+	must(t, founder.sync(ctx))
+	if gives(founder) || times != 0 {
+		t.Error("one whose tree is complete gave way")
+	}
+	if !gives(lacking) || times != 1 {
+		t.Errorf("it gave way %d times", times)
+	}
+	must(t, s.put(ctx, holderPrefix+"a", []byte("other files")))
+	if gives(lacking) || times != 1 {
+		t.Error("it gave way to a server whose files are others")
+	}
+}
+
 func TestBootImageAndFile(t *testing.T) {
 	ctx, s := fresh(t)
 	l := &library{t.TempDir(), s}

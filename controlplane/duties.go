@@ -8,12 +8,16 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// This file owns what raft's leader does besides serving: tokens, votes, import, inboxes, old blobs.
+// This file owns what raft's leader does besides serving: tokens, votes, import, inboxes, old blobs; and that it gives
+// way to one who can serve.
 
 const (
 	blobAge        = time.Hour        // a blob no entry names stays that long
 	contactAllowed = 60 * time.Second // a server with votes may be silent that long
 )
+
+// A new leader whose tree is complete knows by then; tests don't wait for it.
+var ownTreeIsRead = 10 * time.Second
 
 // duties are done while ctx lasts, by the leader.
 func duties(ctx context.Context, c *config, s *store, t *tree) {
@@ -48,6 +52,27 @@ func duties(ctx context.Context, c *config, s *store, t *tree) {
 		}
 		pause(ctx, 20*time.Second)
 	}
+}
+
+// restartConsul ends raft's leadership here; tests have another.
+var restartConsul = func() error { return withoutConsul(func() error { return nil }) }
+
+// giveWay stops consul for a moment if this leader can't serve, for its copy of the boot tree is not complete, and a living
+// server can. A copy takes minutes under emulation; the others elect one of them before consul is back. Tells whether it did.
+func giveWay(ctx context.Context, s *store, t *tree) bool {
+	for pause(ctx, ownTreeIsRead); ctx.Err() == nil && !t.isSynced(); pause(ctx, 5*time.Second) {
+		able, err := t.completeElsewhere(ctx)
+		if err == nil && able != "" && !t.isSynced() {
+			logf("leader: %s can serve now, this server can't; it gives way", able)
+			err = restartConsul()
+		}
+		if err != nil && ctx.Err() == nil {
+			logf("leader: %v", err)
+		} else if able != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // takeInboxes takes all commits that are there; one that can't be taken for consul's sake is tried again.

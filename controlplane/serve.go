@@ -30,6 +30,7 @@ type daemon struct {
 	serving bool
 	leading func() // ends the leader's duties; nil: there are none
 	leader  string // last seen
+	gaveWay atomic.Bool
 	said    ownStatus
 }
 
@@ -121,6 +122,13 @@ func (d *daemon) act(ctx context.Context, s sight) time.Duration {
 		its, cancel := context.WithCancel(ctx)
 		d.leading = cancel
 		go duties(its, d.config, d.store, d.tree)
+		if !d.gaveWay.Load() { // once: two who can't serve shall not send each other away for ever
+			go func() {
+				if giveWay(its, d.store, d.tree) {
+					d.gaveWay.Store(true)
+				}
+			}()
+		}
 	} else if !s.proved && s.leader != d.config.Name {
 		d.follow()
 	}

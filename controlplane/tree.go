@@ -124,12 +124,7 @@ func (t *tree) sync(ctx context.Context) error {
 		return err
 	}
 	var problem error
-	lines := make([]string, 0, len(files))
-	for name, line := range files {
-		lines = append(lines, name+" "+line.String()+"\n")
-	}
-	slices.Sort(lines)
-	digest := sumOf([]byte(strings.Join(lines, "")))
+	digest := digestOf(files)
 	var sources []string
 	for name, line := range files {
 		if t.right(name, line) {
@@ -255,22 +250,60 @@ func (t *tree) checkLayers(ctx context.Context) {
 
 // sources are the servers' addresses, those that have all files first.
 func (t *tree) sources(ctx context.Context, digest string) ([]string, error) {
-	holders, err := t.store.list(ctx, holderPrefix)
+	holders, err := t.holders(ctx, digest)
 	if err != nil {
 		return nil, err
 	}
 	first, then := []string{}, []string{}
 	for name, address := range t.config.Servers {
-		if name == t.config.Name {
-			continue
-		}
-		if pair := holders[name]; pair != nil && string(pair.Value) == digest {
+		switch {
+		case name == t.config.Name:
+		case holders[name]:
 			first = append(first, address)
-		} else {
+		default:
 			then = append(then, address)
 		}
 	}
 	return append(first, then...), nil
+}
+
+// holders are the servers that had all of these files when they last looked.
+func (t *tree) holders(ctx context.Context, digest string) (map[string]bool, error) {
+	pairs, err := t.store.list(ctx, holderPrefix)
+	holders := map[string]bool{}
+	for name, pair := range pairs {
+		holders[name] = string(pair.Value) == digest
+	}
+	return holders, err
+}
+
+// completeElsewhere is a living server that has all files, "" if there is none.
+func (t *tree) completeElsewhere(ctx context.Context) (string, error) {
+	files, err := t.store.files(ctx)
+	if err != nil {
+		return "", err
+	}
+	holders, err := t.holders(ctx, digestOf(files))
+	if err != nil {
+		return "", err
+	}
+	members, err := t.store.members(ctx)
+	for _, each := range members {
+		if each.Name != t.config.Name && each.Status == memberAlive && holders[each.Name] {
+			return each.Name, err
+		}
+	}
+	return "", err
+}
+
+// digestOf names a set of files.
+func digestOf(files map[string]fileLine) string {
+	lines := make([]string, 0, len(files))
+	for name, line := range files {
+		lines = append(lines, name+" "+line.String()+"\n")
+	}
+	slices.Sort(lines)
+	return sumOf([]byte(strings.Join(lines, "")))
 }
 
 // fetch takes a file from the node, where that has it, or from the first server that has it.
