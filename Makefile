@@ -14,6 +14,8 @@ TOOLS = eval "$$(.venv/bin/python -m plugins.build)"
 PULUMI = $(TOOLS) && lab unlock && pulumi
 # Pulumi's engine events of the last `up`; the flag that writes them is one for debugging.
 EVENTS = .lab/stacks/$(STACK)/events.json
+# The proof of a rack, in the order in which it is raised, used and destroyed.
+STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
 .PHONY: up preview refresh down clean check built test test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
@@ -52,7 +54,7 @@ built: setup # what takes long to build: before the tests, whose time limits are
 test: check built ## the proof, real machines included
 	.venv/bin/pytest tests/plugins tests/controlplane -m "not control" --durations=5
 	.venv/bin/pytest -m vm -s --durations=0
-	.venv/bin/pytest tests/vm -m "rack and not long" -s --durations=0
+	.venv/bin/pytest $(STORY) -m "rack and not long" -s --durations=0
 	.venv/bin/lab machine down
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
@@ -71,7 +73,7 @@ bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, sid
 	@STACK=servers .venv/bin/python tests/bench/bench_vagrant.py
 
 test-rack: built ## the whole rack, or RACK=mini; PART=cold-start or the like: what has that in its name alone
-	.venv/bin/pytest tests/vm -m rack --rack=$(RACK) -k "$(subst -,_,$(PART))" -s --durations=0
+	.venv/bin/pytest $(STORY) -m rack --rack=$(RACK) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
 
 test-control: built ## the control plane's drills on rack quorum, TIMES each; PART= as above

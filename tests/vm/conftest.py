@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from racks import Rack, stack
 
+from config.load import FOLDER, load_topology
 from labmachine import machine
 
 
@@ -23,11 +24,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What only a larger rack has is no test of the small one."""
-    if config.getoption("--rack") == "mini":
-        whole = [item for item in items if item.get_closest_marker("whole")]
-        config.hook.pytest_deselected(items=whole)
-        items[:] = [item for item in items if item not in whole]
+    """What the rack doesn't have isn't tested: a larger one's mirror, a control plane."""
+    name = config.getoption("--rack")
+    controlled = load_topology(FOLDER / f"{name}.yaml", "ci").founder
+    lacking = [
+        mark for mark, has in (("whole", name != "mini"), ("control", controlled)) if not has
+    ]
+    without = [item for item in items if any(item.get_closest_marker(mark) for mark in lacking)]
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in without]
 
 
 @pytest.fixture(scope="session", autouse=True)
