@@ -34,6 +34,7 @@ type tree struct {
 	files  map[string]fileLine // registered, as last read
 	known  map[string]knownFile
 	synced bool
+	whole  bool   // synced once: before, nothing is served from it, and a copy takes all the time it gets
 	dhcp   string // dnsmasq.conf, as last read
 	said   string // the last problem logged
 }
@@ -92,10 +93,17 @@ func (t *tree) isSynced() bool {
 	return t.synced
 }
 
+func (t *tree) wasWhole() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.whole
+}
+
 func (t *tree) setSynced(synced bool) {
 	t.mu.Lock()
 	changed := t.synced != synced
 	t.synced = synced
+	t.whole = t.whole || synced
 	t.mu.Unlock()
 	if changed {
 		wakeUp(t.news)
@@ -350,8 +358,11 @@ func (t *tree) fetchFrom(ctx context.Context, at, name string, line fileLine) er
 }
 
 func (t *tree) take(content io.Reader, name string, line fileLine) error {
-	paced := &paced{from: io.LimitReader(content, line.size+1), began: time.Now()}
-	if _, err := takeFile(t.local(name), line.sum, paced); err != nil {
+	from := io.LimitReader(content, line.size+1)
+	if t.wasWhole() {
+		from = &paced{from: from, began: time.Now()}
+	}
+	if _, err := takeFile(t.local(name), line.sum, from); err != nil {
 		return err
 	}
 	t.remember(name, line.sum, true)
