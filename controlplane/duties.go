@@ -62,14 +62,14 @@ var restartConsul = func() error { return withoutConsul(func() error { return ni
 func giveWay(ctx context.Context, s *store, t *tree) bool {
 	for pause(ctx, ownTreeIsRead); ctx.Err() == nil && !t.isSynced(); pause(ctx, 5*time.Second) {
 		able, err := t.completeElsewhere(ctx)
-		if err == nil && able != "" && !t.isSynced() {
+		if err == nil && able != "" {
 			logf("leader: %s can serve now, this server can't; it gives way", able)
-			err = restartConsul()
+			if err = restartConsul(); err == nil {
+				return true
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			logf("leader: %v", err)
-		} else if able != "" {
-			return true
 		}
 	}
 	return false

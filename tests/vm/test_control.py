@@ -1,7 +1,7 @@
 """The control plane's proof: who serves when servers die, freeze, are cut off, come back.
 
 Each drill checks the rack's health before and after; `--times N` runs each N times in a row.
-Those marked rack need one server alone, and are part of the small rack's proof.
+Those marked rack need one server alone: part of the proof of a rack that has a control plane.
 Takeover times are printed, for the record, and not judged.
 """
 
