@@ -12,7 +12,6 @@ import (
 // This file owns looking: what the local agent says about leadership and the lease.
 
 // votersEvery: voters change seldom, and the lease holds whoever votes. A lone one looks each time, to lower its lease.
-// A new leader doesn't ask at once: its consul answers that seconds later than it does for the lease.
 const votersEvery = 5
 
 // witness looks for one server.
@@ -23,7 +22,7 @@ type witness struct {
 	seen   bool          // a leader was, ever
 	index  uint64        // of the lease at the last look
 	looks  int           // that read the lease, since it leads
-	voters int           // in the last of them that asked: every votersEvery-th; 0: not yet
+	voters int           // in the last of them that asked: every votersEvery-th
 	lone   bool          // it was the only voter then
 }
 
@@ -41,7 +40,7 @@ func (w *witness) look(parent context.Context) (s sight) {
 	defer func() { s.end = sinceBoot() }()
 
 	if s.leader, s.problem = w.leader(ctx); s.leader != w.config.Name {
-		w.lone, w.looks, w.voters = false, 0, 0
+		w.lone, w.looks = false, 0
 		if s.leader == "" {
 			s.alone = w.alone(parent)
 		}
@@ -79,8 +78,8 @@ func (w *witness) read(ctx context.Context, s *sight) error {
 	if s.lease, w.index, err = w.store.lease(ctx); err != nil {
 		return err
 	}
-	w.looks++
 	if s.voters = w.voters; !w.lone && w.looks%votersEvery != 0 {
+		w.looks++
 		return nil
 	}
 	raft, err := w.store.client.Operator().RaftGetConfiguration((&api.QueryOptions{}).WithContext(ctx))
@@ -93,6 +92,7 @@ func (w *witness) read(ctx context.Context, s *sight) error {
 			w.voters++
 		}
 	}
+	w.looks++
 	s.voters, w.lone = w.voters, w.voters == 1
 	return nil
 }
