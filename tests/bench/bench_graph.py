@@ -24,8 +24,8 @@ FILES = (FOLDER / f"{STACK}.yaml", PROJECT / f"Pulumi.{STACK}.yaml")
 
 
 def topology(servers: int) -> dict[str, Any]:
-    """config/mini.yaml's networks with a laptop, a router and compute nodes, `servers` in all."""
-    rack: dict[str, Any] = yaml.safe_load((FOLDER / "mini.yaml").read_text())
+    """config/rack.yaml's networks with a laptop, a router and compute nodes, `servers` in all."""
+    rack: dict[str, Any] = yaml.safe_load((FOLDER / "rack.yaml").read_text())
     for number, network in enumerate(rack["networks"].values(), 1):
         network["cidr"] = f"10.{number}.0.0/16"
     kept = {name: rack["machines"][name] for name in ("laptop", "router")}

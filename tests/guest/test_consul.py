@@ -69,10 +69,10 @@ def test_files_are_the_seed_s_and_its_owner_s_alone(name: str) -> None:
 
 
 def test_a_rack_without_a_founder_has_nothing_of_it() -> None:
-    mini = load_topology(FOLDER / "mini.yaml", "mini")
-    assert consul.image_folders(mini) == ()
-    assert [name for name in mini.machines if consul.files("mini", mini, name, SEED)] == []
-    assert "dnsmasq.leases" in settings.files("mini", mini, "laptop")["etc/dnsmasq.conf"]
+    rack = load_topology(FOLDER / "rack.yaml", "lab")
+    assert consul.image_folders(rack) == ()
+    assert [name for name in rack.machines if consul.files("lab", rack, name, SEED)] == []
+    assert "dnsmasq.leases" in settings.files("lab", rack, "laptop")["etc/dnsmasq.conf"]
 
 
 def test_dhcp_answers_at_the_address_that_moves() -> None:

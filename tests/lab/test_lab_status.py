@@ -59,6 +59,7 @@ def test_each_machine_that_is_on_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
         "nfs1": ("off", "-"),
         "lxc1": ("on", "ready"),
         "web1": ("on", "ready"),
+        "consul1": ("off", "-"),
     }
 
 

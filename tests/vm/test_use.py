@@ -12,8 +12,10 @@ from leftovers import LEFTOVERS
 from probes import Probe, probe, settings_of
 from racks import PROJECT, Rack, rewritten
 
+from config import addressing
 from config.settings import BMC_USER
 from config.topology import LxcHost, Node, San, Topology
+from guest.settings import TREE
 from lab.remote import on_lab_machine
 
 pytestmark = [
@@ -72,20 +74,23 @@ def lease(host: Probe, mac: str) -> str:
 
 def test_dhcp_lease_outlives_its_server_and_is_never_of_an_address_that_answers(rack: Rack) -> None:
     settings = settings_of(rack)
+    kept = "/run/control-plane/leases" if settings.topology.founder else f"{TREE}/dnsmasq.leases"
     mac, other = "52:54:00:00:00:01", "52:54:00:00:00:02"
-    with probe(settings, "lan", 240) as client:
-        first = lease(client, mac)
-        assert lease(client, other) != first
-        # dnsmasq(8) tells the kernel, too, who has an address it gave: the ping would go there.
-        forget = f"sed -i /{mac}/d /media/stick/dnsmasq.leases; ip neigh flush dev eth0"
-        rack.lab("ssh", "laptop", "--", f"rc-service dhcp stop; {forget}; rc-service dhcp start")
-        with probe(settings, "lan", int(first.split(".")[-1])):
-            second = lease(client, mac)
-        assert second != first
+    first, last = addressing.DYNAMIC_HOSTS
+    free, *answering = (
+        addressing.interface(settings.topology, "lan", host) for host in range(first, last + 1)
+    )
+    with probe(settings, "lan", last + 1) as client:
+        with probe(settings, "lan") as others:
+            add = "ip address add {} dev {};"
+            others.run(" ".join(add.format(each, others.name) for each in answering))
+            given = lease(client, mac)
+        assert given == str(free.ip)
+        assert lease(client, other) != given
         rack.lab("power", "laptop", "cycle")
         rack.lab("wait", "laptop")
-        assert lease(client, mac) == second
-    leases = rack.lab("ssh", "laptop", "--", "cat", "/media/stick/dnsmasq.leases").splitlines()
+        assert lease(client, mac) == given
+    leases = rack.lab("ssh", "laptop", "--", "cat", kept).splitlines()
     assert [line.split()[0] for line in leases if mac in line] == ["0"], "0: it never ends"
 
 
@@ -163,7 +168,7 @@ def test_a_change_on_a_node_that_is_off_fails_with_the_remedy_and_the_rest_goes_
 def test_other_networks_and_memory_replace_the_node_and_its_guests_come_back(rack: Rack) -> None:
     """The node is off until then."""
     rack.change("machines/compute1/networks", ["lan", "wan", "storage"])
-    rack.change("machines/compute1/memory", "1056MiB")
+    rack.change("machines/compute1/memory", "1600MiB")
     planned = rack.planned()
     assert planned.pop("compute1") == "replace"
     assert planned == dict.fromkeys(("compute1-boot-entry", "compute1-ready"), "update")
