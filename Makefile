@@ -18,7 +18,7 @@ EVENTS = .lab/stacks/$(STACK)/events.json
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-plugins test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-programs test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -53,13 +53,12 @@ built: setup # what takes long to build: before the tests, whose time limits are
 	@.venv/bin/python -c 'from alpine import programs; programs.build("consul")'
 
 test: check built ## the proof, real machines included
-	.venv/bin/pytest tests/controlplane --durations=5
-	$(MAKE) --jobs=2 test-plugins test-machines # an emulated machine has one core to itself
+	$(MAKE) --jobs=2 test-programs test-machines # an emulated machine uses one core
 	.venv/bin/pytest $(STORY) -m "rack and not long" -s --durations=0
 	.venv/bin/lab machine down
 
-test-plugins:
-	.venv/bin/pytest tests/plugins --durations=5
+test-programs:
+	.venv/bin/pytest tests/plugins tests/controlplane --durations=5
 
 test-machines:
 	.venv/bin/pytest -m vm -s --durations=0

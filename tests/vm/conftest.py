@@ -1,6 +1,6 @@
 """The stacks that the tests here share, on the virtual lab machine.
 
-`--rack NAME` chooses the topology of the rack under test: mini, rack, the whole one, or quorum.
+`--rack NAME` chooses the topology of the rack under test, of config/: mini unless it says so.
 """
 
 from collections.abc import Iterator
