@@ -31,6 +31,7 @@ from guest import network
 from guest.templating import render
 
 TREE = "/media/stick"  # where the boot server has its boot tree
+LEASES = f"{TREE}/dnsmasq.leases"  # of a boot server that is no founder
 SHARE, VOLUME = "/srv/share", "/srv/volume"
 BOOT_TREE = "/run/rack/tree"  # a founder's: it leads there, or into memory
 CONSUL_STATE = "/var/lib/consul"  # a server's is on the stick or its volume
@@ -98,7 +99,7 @@ def _boot_server(place: Place, machine: BootServer) -> Files:
             "dnsmasq.conf",
             address=address,
             # The control plane carries them from server to server.
-            leases=None if place.topology.founder else f"{TREE}/dnsmasq.leases",
+            leases=None if place.topology.founder else LEASES,
             hosts=known,
             pools=_pools(place.topology),
         ),

@@ -15,7 +15,7 @@ from racks import PROJECT, Rack, rewritten
 from config import addressing
 from config.settings import BMC_USER
 from config.topology import LxcHost, Node, San, Topology
-from guest.settings import TREE
+from guest.settings import LEASES
 from lab.remote import on_lab_machine
 
 pytestmark = [
@@ -74,7 +74,7 @@ def lease(host: Probe, mac: str) -> str:
 
 def test_dhcp_lease_outlives_its_server_and_is_never_of_an_address_that_answers(rack: Rack) -> None:
     settings = settings_of(rack)
-    kept = "/run/control-plane/leases" if settings.topology.founder else f"{TREE}/dnsmasq.leases"
+    kept = "/run/control-plane/leases" if settings.topology.founder else LEASES
     mac, other = "52:54:00:00:00:01", "52:54:00:00:00:02"
     first, last = addressing.DYNAMIC_HOSTS
     free, *answering = (
