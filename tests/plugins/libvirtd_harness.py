@@ -38,7 +38,7 @@ class Libvirtd:
         with log.open("w") as sink:
             self.process = subprocess.Popen(argv, env=env, stdout=sink, stderr=sink)
         deadline = time.monotonic() + 20
-        while not self.socket.exists():
+        while self.virsh("uri").startswith("error"):
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
 

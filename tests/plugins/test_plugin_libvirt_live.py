@@ -1,5 +1,6 @@
 """The libvirt plugin with a real libvirtd, reached over ssh through a jump host."""
 
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -115,6 +116,41 @@ def test_a_lost_connection_is_made_again(start: Start, uri: str, sshd: Sshd, gue
     sshd.drop_connections()
     assert plugin.read(made).id == made.id
     plugin.delete(made)
+
+
+SLOW_SSH = """#!{python}
+import socket, sys, threading, time
+
+def pass_on(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+
+near, far = sys.argv[sys.argv.index("-L") + 1].split(":")
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(near)
+time.sleep(1)
+listening.listen()
+while True:
+    client, server = listening.accept()[0], socket.socket(socket.AF_UNIX)
+    server.connect(far)
+    for way in ((client, server), (server, client)):
+        threading.Thread(target=pass_on, args=way, daemon=True).start()
+"""
+
+
+@pytest.fixture
+def slow_ssh(pulumi: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's ssh client is one whose socket is there a second before it listens."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(SLOW_SSH.format(python=sys.executable))
+    ssh.chmod(0o700)
+    monkeypatch.setitem(pulumi, "PATH", f"{tmp_path}:{pulumi['PATH']}")
+
+
+@pytest.mark.usefixtures("slow_ssh")
+def test_a_tunnel_is_awaited_until_it_listens(start: Start, uri: str, guest: Values) -> None:
+    plugin = start("libvirt", uri=uri)
+    plugin.delete(plugin.create(DOMAIN, guest))
 
 
 def ssh_of(plugin: Plugin) -> int:

@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -27,7 +28,8 @@ type tunnel struct {
 	stderr *tail
 }
 
-// openTunnel starts ssh with the file in the URI's ssh_config and waits for its socket.
+// openTunnel starts ssh with the file in the URI's ssh_config and waits until its socket
+// answers. It is there before that: bind(2) makes it, and until listen(2) it refuses.
 func openTunnel(uri *url.URL, deadline time.Time) (*tunnel, error) {
 	folder, err := os.MkdirTemp("", "libvirt-")
 	if err != nil {
@@ -39,8 +41,8 @@ func openTunnel(uri *url.URL, deadline time.Time) (*tunnel, error) {
 		return nil, err
 	}
 	for {
-		if _, err := os.Stat(t.socket()); err == nil {
-			return t, nil
+		if probe, err := net.Dial("unix", t.socket()); err == nil {
+			return t, probe.Close()
 		}
 		select {
 		case <-t.done:
