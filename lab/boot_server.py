@@ -9,8 +9,7 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 from artefacts import CommandFailed, step
 from config import addressing, names
@@ -156,19 +155,20 @@ def _address(settings: Settings, host: str) -> object:
 @contextmanager
 def _libvirt_of(settings: Settings, node: str) -> Iterator[str]:
     """The URI, on the lab machine, of a node's libvirtd: its socket, led there by ssh."""
-    with tempfile.TemporaryDirectory() as folder:
-        here = f"{folder}/libvirt"
-        with _forwarding(settings, node, "-L", f"{here}:{SOCKET}"):
-            patiently(CONNECT_S)(_exists, here)
-            if settings.lab.host is None:
-                yield f"qemu+unix:///system?socket={here}"
-                return
-            there = f"/run/{names.domain(settings.stack, node)}.libvirt"
-            on_lab_machine(settings, f"rm -f {there}")
-            with _forwarding(settings, LAB_MACHINE, "-R", f"{there}:{here}"):
-                patiently(CONNECT_S)(on_lab_machine, settings, f"test -S {there}")
-                yield f"qemu+unix:///system?socket={there}"
-            on_lab_machine(settings, f"rm -f {there}")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as forwards:
+        socket = f"{folder}/libvirt"
+        forwards.enter_context(_forwarding(settings, node, "-L", f"{socket}:{SOCKET}"))
+        if settings.lab.host is not None:
+            here, socket = socket, f"/run/{names.domain(settings.stack, node)}.libvirt"
+            remove = f"rm -f {socket}"
+            on_lab_machine(settings, remove)
+            forwards.callback(on_lab_machine, settings, remove)
+            forwards.enter_context(_forwarding(settings, LAB_MACHINE, "-R", f"{socket}:{here}"))
+        uri = f"qemu+unix:///system?socket={socket}"
+        # A socket is there before it answers: asked is the libvirtd at its far end.
+        answer = f"virsh -c '{uri}' uri"
+        patiently(CONNECT_S)(on_lab_machine, settings, answer, timeout_s=CONNECT_S)
+        yield uri
 
 
 @contextmanager
@@ -181,8 +181,3 @@ def _forwarding(settings: Settings, machine: str, *forward: str) -> Iterator[Non
             yield
         finally:
             connection.terminate()
-
-
-def _exists(path: str) -> None:
-    if not Path(path).exists():
-        raise CommandFailed(f"no connection to the node's libvirtd at {path}")
