@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -19,15 +20,24 @@ const (
 // A new leader whose tree is complete knows by then; tests don't wait for it.
 var ownTreeIsRead = 10 * time.Second
 
-// duties are done while ctx lasts, by the leader.
-func duties(ctx context.Context, c *config, s *store, t *tree) {
+// duties are the leader's.
+type duties struct {
+	config  *config
+	store   *store
+	tree    *tree
+	gaveWay atomic.Bool // once: two who can't serve shall not send each other away for ever
+}
+
+// do does them while ctx lasts.
+func (d *duties) do(ctx context.Context) {
+	go d.giveWay(ctx)
 	steps := []func() error{
-		func() error { return ensureTokens(ctx, s, c.Tokens) },
+		func() error { return ensureTokens(ctx, d.store, d.config.Tokens) },
 		func() error {
-			if !c.Founder {
+			if !d.config.Founder {
 				return nil
 			}
-			return importTree(ctx, t)
+			return importTree(ctx, d.tree)
 		},
 	}
 	for n := 0; n < len(steps) && ctx.Err() == nil; {
@@ -40,12 +50,12 @@ func duties(ctx context.Context, c *config, s *store, t *tree) {
 		}
 		n++
 	}
-	go s.watch(ctx, inboxPrefix, func() { takeInboxes(ctx, s) })
+	go d.store.watch(ctx, inboxPrefix, func() { takeInboxes(ctx, d.store) })
 	unnamed := map[string]time.Time{}
 	for round := 0; ctx.Err() == nil; round++ {
-		err := grantVotes(ctx, s)
+		err := grantVotes(ctx, d.store)
 		if err == nil && round%30 == 0 {
-			err = errors.Join(removeBlobs(ctx, s, unnamed, time.Now()), (&library{c.Tree, s}).prune(ctx))
+			err = errors.Join(removeBlobs(ctx, d.store, unnamed, time.Now()), (&library{d.config.Tree, d.store}).prune(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			logf("leader: %v", err)
@@ -58,21 +68,19 @@ func duties(ctx context.Context, c *config, s *store, t *tree) {
 var restartConsul = func() error { return withoutConsul(func() error { return nil }) }
 
 // giveWay stops consul for a moment if this leader can't serve, for its copy of the boot tree is not complete, and a living
-// server can. A copy takes minutes under emulation; the others elect one of them before consul is back. Tells whether it did.
-func giveWay(ctx context.Context, s *store, t *tree) bool {
-	for pause(ctx, ownTreeIsRead); ctx.Err() == nil && !t.isSynced(); pause(ctx, 5*time.Second) {
-		able, err := t.completeElsewhere(ctx)
+// server can. A copy takes minutes under emulation; the others elect one of them before consul is back.
+func (d *duties) giveWay(ctx context.Context) {
+	for pause(ctx, ownTreeIsRead); ctx.Err() == nil && !d.gaveWay.Load() && !d.tree.isSynced(); pause(ctx, 5*time.Second) {
+		able, err := d.tree.completeElsewhere(ctx)
 		if err == nil && able != "" {
 			logf("leader: %s can serve now, this server can't; it gives way", able)
-			if err = restartConsul(); err == nil {
-				return true
-			}
+			err = restartConsul()
+			d.gaveWay.Store(err == nil)
 		}
 		if err != nil && ctx.Err() == nil {
 			logf("leader: %v", err)
 		}
 	}
-	return false
 }
 
 // takeInboxes takes all commits that are there; one that can't be taken for consul's sake is tried again.

@@ -25,12 +25,12 @@ type daemon struct {
 	gate    gate
 	witness *witness
 	decider *decider
+	duties  *duties
 
 	until   atomic.Int64 // the gate's end, for the web handler; 0: closed
 	serving bool
 	leading func() // ends the leader's duties; nil: there are none
 	leader  string // last seen
-	gaveWay atomic.Bool
 	said    ownStatus
 }
 
@@ -55,8 +55,10 @@ func serve(ctx context.Context, c *config, s *store) error {
 
 func newDaemon(c *config, s *store, g gate) *daemon {
 	its := &decider{name: c.Name, run: rand.Text(), founder: c.Founder, proof: c.proof(), lone: c.loneProof()}
+	t := newTree(c, s)
 	return &daemon{
-		config: c, store: s, gate: g, tree: newTree(c, s), dhcp: newDHCP(c, s, its.owns), decider: its,
+		config: c, store: s, gate: g, tree: t, dhcp: newDHCP(c, s, its.owns), decider: its,
+		duties:  &duties{config: c, store: s, tree: t},
 		witness: &witness{config: c, store: s, began: sinceBoot()},
 	}
 }
@@ -121,14 +123,7 @@ func (d *daemon) act(ctx context.Context, s sight) time.Duration {
 	if s.proved && d.leading == nil {
 		its, cancel := context.WithCancel(ctx)
 		d.leading = cancel
-		go duties(its, d.config, d.store, d.tree)
-		if !d.gaveWay.Load() { // once: two who can't serve shall not send each other away for ever
-			go func() {
-				if giveWay(its, d.store, d.tree) {
-					d.gaveWay.Store(true)
-				}
-			}()
-		}
+		go d.duties.do(its)
 	} else if !s.proved && s.leader != d.config.Name {
 		d.follow()
 	}

@@ -335,6 +335,9 @@ func (t *tree) fetchFromNode(name string, line fileLine) error {
 		return err
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || info.Size() != line.size {
+		return errors.Join(err, errors.New("the node has another"))
+	}
 	return t.take(file, name, line)
 }
 
