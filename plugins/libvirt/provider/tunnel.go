@@ -42,7 +42,8 @@ func openTunnel(uri *url.URL, deadline time.Time) (*tunnel, error) {
 	}
 	for {
 		if probe, err := net.Dial("unix", t.socket()); err == nil {
-			return t, probe.Close()
+			_ = probe.Close()
+			return t, nil
 		}
 		select {
 		case <-t.done:
