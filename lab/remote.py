@@ -15,10 +15,11 @@ from artefacts import CommandFailed, run
 from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import PROJECT, Settings
-from config.topology import Node
+from config.topology import Node, Server
 from equipment import Equipment
 
 CONSOLE_LINES = 8
+BOOT_SERVER_LOGS = "tail -n 4 /var/log/control-plane.log /var/log/dnsmasq.log 2>/dev/null || true"
 PAUSE_S = 2  # until what failed is tried again
 VIRSH = "virsh -c qemu:///system"
 
@@ -113,7 +114,7 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
 
     Raises:
         CommandFailed: after `deadline_s` seconds, or when the lab machine itself is lost; it
-            tells what the machine's console last said.
+            tells what the machine's console last said, and those it boots from.
     """
     began = time.monotonic()
     address = addressing.management_address(settings.topology, machine)
@@ -124,9 +125,23 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
         seen = boot_log(settings, machine, lines=CONSOLE_LINES)
         raise CommandFailed(
             f"{machine}: no sshd at {address} after {time.monotonic() - began:.0f} s.\n{error}\n"
-            f"Its console last said:\n{seen or '(nothing)'}\n"
+            f"Its console last said:\n{seen or '(nothing)'}\n{boot_server_logs(settings, machine)}"
             f"to look: lab --stack {settings.stack} console {machine}"
         ) from error
+
+
+def boot_server_logs(settings: Settings, machine: str) -> str:
+    """What each boot server last did, if the machine boots from them: why nobody answered it."""
+    if not isinstance(settings.topology.machines[machine], Server):
+        return ""
+    told = ""
+    for name in settings.topology.boot_servers:
+        try:
+            said = ask(settings, name, ["sh", "-c", BOOT_SERVER_LOGS], timeout_s=60)
+        except CommandFailed as error:
+            said = f"(it can't be asked: {error})"
+        told += f"Boot server {name} last said:\n{said.strip()}\n"
+    return told
 
 
 def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:

@@ -1,5 +1,6 @@
 """Reaching machines, as far as it shows without one."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
 from config.settings import Settings
-from lab.remote import nodes_off, patiently
+from lab.remote import nodes_off, patiently, wait_for_ssh
 
 UNREACHABLE = """\
 the stack's settings can't be used, nothing was created:
@@ -52,3 +53,33 @@ def test_the_last_failure_is_told() -> None:
 
     with pytest.raises(CommandFailed, match="no answer"):
         patiently(0)(broken)
+
+
+@pytest.mark.parametrize(
+    ("machine", "asked"), [("router", ["laptop", "consul1"]), ("san1", []), ("laptop", [])]
+)
+def test_a_machine_that_does_not_come_is_told_with_what_those_say_it_boots_from(
+    machine: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"laptop": "90.7 not serving: leads, but its tree is not complete\n"}
+
+    def silent(*_: object, **__: object) -> str:
+        raise CommandFailed("exit code 124")
+
+    def answer(_: Settings, name: str, *__: object, **___: object) -> str:
+        if name not in said:
+            raise CommandFailed("no route to host")
+        return said[name]
+
+    monkeypatch.setattr("lab.remote.on_lab_machine", silent)
+    monkeypatch.setattr("lab.remote.boot_log", lambda *_, **__: "No more network devices")
+    monkeypatch.setattr("lab.remote.ask", answer)
+    topology = load_topology(FOLDER / "mini.yaml", "mini")
+    settings = Settings("mini", topology, LabMachine(host="127.0.0.1"), "emulated", "00" * 32)
+    with pytest.raises(CommandFailed) as caught:
+        wait_for_ssh(settings, machine, 1)
+    told = str(caught.value)
+    assert "No more network devices" in told
+    assert told.endswith(f"to look: lab --stack mini console {machine}")
+    assert re.findall(r"^Boot server (\S+) last said:$", told, re.MULTILINE) == asked
+    assert ("tree is not complete" in told, "no route to host" in told) == (bool(asked),) * 2
