@@ -1,6 +1,8 @@
 """The pure parts of alpine/: names, versions, archives, menus."""
 
 import os
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from alpine.image import image_key, role_folders
 from alpine.kernel import choose_modules, module_name
 from alpine.rootfs import copy_in, leave_out, manifest
 from alpine.stick import menu, write_stick
-from artefacts import CommandFailed
+from artefacts import CommandFailed, run
 
 
 @pytest.mark.parametrize(
@@ -155,3 +157,17 @@ def test_stick_menu_boots_at_once() -> None:
     text = menu("rack.machine=m quiet")
     assert "TIMEOUT 0" in text
     assert " APPEND rack.machine=m quiet\n" in text
+
+
+def test_a_stick_has_its_times_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Linux takes them: behind UTC, new files would be hours old, and pruned."""
+    some, stick = tmp_path / "some", tmp_path / "stick"
+    some.write_bytes(b"x")
+    monkeypatch.setenv("TZ", "UTC+9")
+    files = {"boot/vmlinuz": some, "boot/initramfs": some}
+    write_stick(stick, files, machine="m", size_bytes=64 << 20)
+    listed = run(["mdir", "-i", stick, "::boot/vmlinuz"])
+    moment = re.search(r"(\d+-\d\d-\d\d) +(\d+:\d\d)", listed)
+    assert moment
+    written = datetime.strptime(" ".join(moment.groups()), "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - written) < timedelta(minutes=5)
