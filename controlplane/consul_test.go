@@ -82,6 +82,15 @@ func fresh(t *testing.T) (context.Context, *store) {
 	return ctx, s
 }
 
+// founded registers what an import ends with, without one.
+func founded(t *testing.T, ctx context.Context, s *store) {
+	t.Helper()
+	must(t, s.put(ctx, filePrefix+lastImported, []byte(fileLine{sumOf(nil), 0}.String())))
+}
+
+// impatient is the store without patience.
+func impatient(t *testing.T) *store { return storeAt(t, api.DefaultConfig().Address) }
+
 // storeAt is the store by way of the agent there, without patience.
 func storeAt(t *testing.T, address string) *store {
 	t.Helper()
@@ -156,6 +165,10 @@ func TestBootEntry(t *testing.T) {
 	set := func(input string) error {
 		return bootEntry(ctx, s, strings.NewReader(input), io.Discard, []string{"set", mac1, "san", sum})
 	}
+	for _, args := range [][]string{{"set", mac1, "san", sum}, {"commit", mac1}} {
+		mustFail(t, bootEntry(ctx, impatient(t), strings.NewReader(""), io.Discard, args), "has not brought")
+	}
+	founded(t, ctx, s)
 	mustFail(t, set(string(overlay)), "images/san.layers is not in the boot tree")
 	must(t, s.put(ctx, filePrefix+"images/san.layers", []byte(fileLine{sum, 1}.String())))
 	mustFail(t, set("something else"), "has sha256")
@@ -228,7 +241,8 @@ func TestImportThenACopy(t *testing.T) {
 	ctx, s := fresh(t)
 	founder := newTree(serverConfig(t, "a"), s)
 	e := stick(t, founder.config.Tree)
-	must(t, founder.sync(ctx)) // before the import it changes nothing
+	must(t, writeFile(founder.local("boot/vmlinuz.new"), []byte("this is boot/vm"))) // being written, or left of that
+	must(t, founder.sync(ctx))                                                       // before the import it changes nothing
 	if _, err := os.Stat(founder.local("images/one.squashfs")); err != nil || founder.isSynced() {
 		t.Fatal("the tree was touched, or called complete, before it was imported")
 	}
@@ -339,6 +353,10 @@ func TestBootImageAndFile(t *testing.T) {
 		return output.String(), err
 	}
 	list := sumOf([]byte("1")) + "  one.squashfs\n" + sumOf([]byte("2")) + "  two.squashfs\n"
+	early := &library{l.tree, impatient(t)}
+	mustFail(t, bootImage(ctx, early, strings.NewReader(list), io.Discard, []string{"lacks"}), "has not brought")
+	mustFail(t, bootFile(ctx, early, nil, io.Discard, []string{"check", "boot/initramfs", sumOf(nil)}), "has not brought")
+	founded(t, ctx, s)
 	if got, err := run(list, "lacks"); err != nil || got != "one.squashfs\ntwo.squashfs\n" {
 		t.Errorf("lacks: %q, %v", got, err)
 	}
@@ -371,7 +389,7 @@ func TestBootImageAndFile(t *testing.T) {
 
 	left := func() int { files, _ := s.files(ctx); return len(files) }
 	must(t, l.prune(ctx))
-	if left() != 4 {
+	if left() != 5 {
 		t.Errorf("young files were pruned: %d left", left())
 	}
 	old := time.Now().Add(-2 * time.Hour)
@@ -380,12 +398,12 @@ func TestBootImageAndFile(t *testing.T) {
 	}
 	must(t, s.put(ctx, entryPrefix+mac1, []byte(entry{"san", sum, ""}.text(mac1))))
 	must(t, l.prune(ctx))
-	if left() != 4 {
+	if left() != 5 {
 		t.Errorf("needed files were pruned: %d left", left())
 	}
 	must(t, s.delete(ctx, entryPrefix+mac1))
 	must(t, l.prune(ctx))
-	if left() != 1 {
+	if left() != 2 {
 		t.Errorf("%d left after prune", left())
 	}
 }

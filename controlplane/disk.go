@@ -18,6 +18,9 @@ import (
 // runDir holds what is gone after a reset; tests have their own.
 var runDir = "/run/control-plane"
 
+// unfinished ends the name of a file that is being written.
+const unfinished = ".new"
+
 // writeFile makes the file's content this, whole or not at all; one that has it already isn't touched.
 func writeFile(path string, content []byte) error {
 	if present, err := os.ReadFile(path); err == nil && bytes.Equal(present, content) {
@@ -32,14 +35,14 @@ func takeFile(path, sum string, content io.Reader) (size int64, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return 0, err
 	}
-	file, err := os.Create(path + ".new")
+	file, err := os.Create(path + unfinished)
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		file.Close()
 		if err != nil {
-			os.Remove(path + ".new")
+			os.Remove(path + unfinished)
 		}
 	}()
 	hash := sha256.New()
@@ -52,7 +55,7 @@ func takeFile(path, sum string, content io.Reader) (size int64, err error) {
 	if err = file.Sync(); err != nil {
 		return 0, err
 	}
-	return size, os.Rename(path+".new", path)
+	return size, os.Rename(path+unfinished, path)
 }
 
 // stretch is how much is copied at a time: from a guest's node (9p) each read takes 0.1 s, however much it is.

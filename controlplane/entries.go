@@ -164,6 +164,9 @@ func bootEntry(ctx context.Context, s *store, input io.Reader, output io.Writer,
 	case args[0] == "set" && len(args) == 4:
 		return setEntry(ctx, s, mac, args[2], args[3], input)
 	case args[0] == "commit" && len(args) == 2:
+		if err := awaitImport(ctx, s); err != nil {
+			return err
+		}
 		data, err := io.ReadAll(io.LimitReader(input, commitBytes+1))
 		if err != nil {
 			return err
@@ -189,6 +192,9 @@ func setEntry(ctx context.Context, s *store, mac, image, overlay string, input i
 		return err
 	}
 	if err := checkSum("overlay's sha256", overlay); err != nil {
+		return err
+	}
+	if err := awaitImport(ctx, s); err != nil {
 		return err
 	}
 	list, err := s.get(ctx, filePrefix+"images/"+image+".layers", false)

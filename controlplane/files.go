@@ -53,18 +53,19 @@ func (s *store) files(ctx context.Context) (map[string]fileLine, error) {
 	return all, nil
 }
 
-// checkBig tells whether the path may be a registered file's.
+// checkBig tells whether the path may be a registered file's; one that is being written never is.
 func checkBig(name string) error {
 	folder, file := path.Split(name)
-	if name == "boot.ipxe" || (folder == "boot/" || folder == "images/") && wordPattern.MatchString(file) {
+	big := (folder == "boot/" || folder == "images/") && wordPattern.MatchString(file)
+	if name == "boot.ipxe" || big && !strings.HasSuffix(file, unfinished) {
 		return nil
 	}
 	return fmt.Errorf("path '%s' is not boot.ipxe, boot/NAME or images/NAME", name)
 }
 
-// imported tells whether the tree is in the KV: boot.ipxe is registered last.
+// imported tells whether the tree is in the KV.
 func imported(files map[string]fileLine) bool {
-	_, there := files["boot.ipxe"]
+	_, there := files[lastImported]
 	return there
 }
 
@@ -191,7 +192,16 @@ func (l *library) old(name string) bool {
 	return err == nil && time.Since(info.ModTime()) > time.Hour
 }
 
+// drop has the lock: a file that is put meanwhile is a new one, and stays.
 func (l *library) drop(ctx context.Context, name string) error {
+	unlock, err := lockTree(unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if !l.old(name) {
+		return nil
+	}
 	if err := l.store.delete(ctx, filePrefix+name); err != nil {
 		return err
 	}
@@ -200,6 +210,9 @@ func (l *library) drop(ctx context.Context, name string) error {
 
 // bootImage is the command boot-image: lacks | put FILE SHA256 | list KEY | prune.
 func bootImage(ctx context.Context, l *library, input io.Reader, output io.Writer, args []string) error {
+	if err := awaitImport(ctx, l.store); err != nil {
+		return err
+	}
 	switch {
 	case len(args) == 1 && args[0] == "lacks":
 		list, err := io.ReadAll(input)
@@ -245,6 +258,9 @@ func bootFile(ctx context.Context, l *library, input io.Reader, output io.Writer
 	}
 	name, sum := args[1], args[2]
 	if err := errors.Join(checkBig(name), checkSum("sha256", sum)); err != nil {
+		return err
+	}
+	if err := awaitImport(ctx, l.store); err != nil {
 		return err
 	}
 	if args[0] == "put" {

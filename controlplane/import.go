@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +11,10 @@ import (
 
 // This file owns the import: the founder's tree, as the stick brings it, becomes the KV's.
 
-// importTree registers all that lies in the tree, boot.ipxe last, unless that has been done.
+// lastImported is registered when all else is.
+const lastImported = "boot.ipxe"
+
+// importTree registers all that lies in the tree, lastImported at the end, unless that has been done.
 func importTree(ctx context.Context, t *tree) error {
 	files, err := t.store.files(ctx)
 	if err != nil || imported(files) {
@@ -46,7 +50,7 @@ func importTree(ctx context.Context, t *tree) error {
 		}
 		for _, line := range lines {
 			if err := register("images/"+line.file, line.sum); err != nil {
-				return fmt.Errorf("%s: %w; remove the list or put the layer there", name, err)
+				return fmt.Errorf("%s: %w; remove the list or copy the layer there", name, err)
 			}
 		}
 		if err := hashed(name); err != nil {
@@ -58,11 +62,23 @@ func importTree(ctx context.Context, t *tree) error {
 			return fmt.Errorf("%s: %w; remove the folder or mend it", name, err)
 		}
 	}
-	if err := hashed("boot.ipxe"); err != nil {
+	if err := hashed(lastImported); err != nil {
 		return err
 	}
 	logf("import of %s is done", t.config.Tree)
 	return nil
+}
+
+// awaitImport waits, while there is patience, until the founder's tree is in the KV: an entry set before would be
+// overwritten with the stick's.
+func awaitImport(ctx context.Context, s *store) error {
+	return s.call(ctx, func(ctx context.Context) error {
+		pair, _, err := s.kv.Get(filePrefix+lastImported, reading(ctx, false))
+		if err == nil && pair == nil {
+			err = errors.New("the founder has not brought its boot tree into consul")
+		}
+		return err
+	})
 }
 
 // below are the paths in the tree that match.

@@ -146,7 +146,7 @@ func TestWhoFoundsAndWhoRejoins(t *testing.T) {
 func TestBigPaths(t *testing.T) {
 	for name, good := range map[string]bool{
 		"boot.ipxe": true, "boot/vmlinuz": true, "images/a.squashfs": true,
-		"boot/../x": false, "machines/x": false, "images/": false, "images/.x": false, "images/a/b": false, "/boot.ipxe": false,
+		"boot/../x": false, "machines/x": false, "boot/x.new": false, "images/": false, "images/.x": false, "images/a/b": false, "/boot.ipxe": false,
 	} {
 		if (checkBig(name) == nil) != good {
 			t.Errorf("%s: %v", name, checkBig(name))

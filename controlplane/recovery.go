@@ -35,7 +35,7 @@ func saveSnapshot(ctx context.Context, c *config, s *store) error {
 		return err
 	}
 	defer content.Close()
-	fresh := c.snapshotPath() + ".new"
+	fresh := c.snapshotPath() + unfinished
 	file, err := os.OpenFile(fresh, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

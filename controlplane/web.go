@@ -49,7 +49,7 @@ func treeHandler(tree string, ready func() bool, allowed func(name string) bool)
 
 // bootPath tells whether machines that boot may have the file.
 func bootPath(name string) bool {
-	if strings.HasSuffix(name, ".ext4") || strings.HasSuffix(name, ".new") {
+	if strings.HasSuffix(name, ".ext4") || strings.HasSuffix(name, unfinished) {
 		return false
 	}
 	folder, _, deeper := strings.Cut(name, "/")
