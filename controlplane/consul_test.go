@@ -101,6 +101,23 @@ func storeAt(t *testing.T, address string) *store {
 	return &store{client: client, kv: client.KV()}
 }
 
+// storeBehind is the store by way of an agent that answers some requests with a status of its own (0: it doesn't).
+func storeBehind(t *testing.T, answers func(*http.Request) int) *store {
+	t.Helper()
+	agent, err := url.Parse("http://" + api.DefaultConfig().Address)
+	must(t, err)
+	through := httputil.NewSingleHostReverseProxy(agent)
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if status := answers(r); status != 0 {
+			http.Error(w, http.StatusText(status), status)
+			return
+		}
+		through.ServeHTTP(w, r)
+	}))
+	t.Cleanup(behind.Close)
+	return storeAt(t, behind.URL)
+}
+
 // within waits until it is true.
 func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
@@ -220,17 +237,13 @@ func TestCopyIsComparedWithWhatTheLeaderHas(t *testing.T) {
 	stick(t, founder.config.Tree)
 	must(t, importTree(ctx, founder))
 	// An agent that has begun anew and lacks what the leader hasn't sent it yet.
-	agent, _ := url.Parse("http://" + api.DefaultConfig().Address)
-	through := httputil.NewSingleHostReverseProxy(agent)
-	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	lacking := storeBehind(t, func(r *http.Request) int {
 		if r.URL.Query().Has("stale") && r.URL.Query().Has("recurse") {
-			http.NotFound(w, r)
-			return
+			return http.StatusNotFound
 		}
-		through.ServeHTTP(w, r)
-	}))
-	defer behind.Close()
-	copied := newTree(founder.config, storeAt(t, behind.URL))
+		return 0
+	})
+	copied := newTree(founder.config, lacking)
 	must(t, copied.sync(ctx))
 	if !copied.isSynced() {
 		t.Error("it is called incomplete")
@@ -491,8 +504,16 @@ func TestDaemonServesAndStops(t *testing.T) {
 	// In dnsmasq's place: writes a lease, then stays.
 	dnsmasq = filepath.Join(c.Tree, "dnsmasq.sh")
 	must(t, os.WriteFile(dnsmasq, []byte("#!/bin/sh\nfor arg; do case $arg in --dhcp-leasefile=*) sleep 0.2; echo lease >>${arg#*=};; esac; done\nexec sleep 1000\n"), 0o700))
+	// A first leader, which refuses the founder's token until it has made it.
+	var asked atomic.Int32
+	refusing := storeBehind(t, func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, configKey) && asked.Add(1) == 1 {
+			return http.StatusForbidden
+		}
+		return 0
+	})
 	fence := &fakeGate{}
-	d := newDaemon(c, s, fence)
+	d := newDaemon(c, refusing, fence)
 	its, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
@@ -503,7 +524,7 @@ func TestDaemonServesAndStops(t *testing.T) {
 		return strings.Contains(string(text), `"serving":true`) && strings.Contains(string(text), `"synced":true`)
 	}
 	within(t, 20*time.Second, "serving", serving)
-	within(t, 5*time.Second, "the lease in the KV", func() bool {
+	within(t, 20*time.Second, "the lease in the KV", func() bool {
 		pair, _ := s.get(ctx, leasesKey, false)
 		return pair != nil && strings.Contains(string(pair.Value), "lease")
 	})

@@ -29,8 +29,9 @@ type daemon struct {
 
 	until   atomic.Int64 // the gate's end, for the web handler; 0: closed
 	serving bool
-	leading func() // ends the leader's duties; nil: there are none
-	leader  string // last seen
+	leading func()        // ends the leader's duties; nil: there are none
+	leader  string        // last seen
+	led     chan struct{} // there is a leader, another one maybe
 	said    ownStatus
 }
 
@@ -60,6 +61,7 @@ func newDaemon(c *config, s *store, g gate) *daemon {
 		config: c, store: s, gate: g, tree: t, dhcp: newDHCP(c, s, its.owns), decider: its,
 		duties:  &duties{config: c, store: s, tree: t},
 		witness: &witness{config: c, store: s, began: sinceBoot()},
+		led:     make(chan struct{}, 1),
 	}
 }
 
@@ -76,6 +78,9 @@ func (d *daemon) run(ctx context.Context) {
 	}
 	looking := true
 	go look()
+	if d.config.Founder {
+		go d.keepConfig(ctx)
+	}
 	next := time.NewTimer(time.Hour)
 	end := time.NewTimer(time.Hour)
 	for {
@@ -115,8 +120,8 @@ func (d *daemon) act(ctx context.Context, s sight) time.Duration {
 	if s.leader != d.leader {
 		d.leader = s.leader
 		logf("leader: %s", map[bool]string{true: "none", false: s.leader}[s.leader == ""])
-		if s.leader != "" && d.config.Founder {
-			go d.putConfig(ctx)
+		if s.leader != "" {
+			wakeUp(d.led)
 		}
 	}
 	v := d.decider.judge(s)
@@ -184,10 +189,19 @@ func (d *daemon) follow() {
 	}
 }
 
-// putConfig has the founder's DHCP configuration in the KV.
-func (d *daemon) putConfig(ctx context.Context) {
-	if err := putOwnConfig(ctx, d.store); err != nil && ctx.Err() == nil {
-		logf("dhcp: %v", err)
+// keepConfig has the founder's DHCP configuration in the KV, under each leader. The first one refuses the token
+// until it has made it.
+func (d *daemon) keepConfig(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.led:
+		}
+		if err := putOwnConfig(ctx, d.store); err != nil && ctx.Err() == nil {
+			logf("dhcp: %v; again in 5 s", err)
+			time.AfterFunc(5*time.Second, func() { wakeUp(d.led) })
+		}
 	}
 }
 
