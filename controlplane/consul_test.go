@@ -367,26 +367,28 @@ func TestBootImageAndFile(t *testing.T) {
 	}
 	list := sumOf([]byte("1")) + "  one.squashfs\n" + sumOf([]byte("2")) + "  two.squashfs\n"
 	early := &library{l.tree, impatient(t)}
-	mustFail(t, bootImage(ctx, early, strings.NewReader(list), io.Discard, []string{"lacks"}), "has not brought")
+	mustFail(t, bootImage(ctx, early, strings.NewReader(list), io.Discard, []string{"list", "san"}), "has not brought")
 	mustFail(t, bootFile(ctx, early, nil, io.Discard, []string{"check", "boot/initramfs", sumOf(nil)}), "has not brought")
 	founded(t, ctx, s)
-	if got, err := run(list, "lacks"); err != nil || got != "one.squashfs\ntwo.squashfs\n" {
-		t.Errorf("lacks: %q, %v", got, err)
+	lacks := func(want string) {
+		t.Helper()
+		if got, err := run(list, "list", "san"); err != nil || got != want {
+			t.Errorf("lacks: %q, %v, not %q", got, err, want)
+		}
 	}
+	lacks("one.squashfs\ntwo.squashfs\n")
 	_, err := run("3", "put", "one.squashfs", sumOf([]byte("1")))
 	mustFail(t, err, "nothing was changed")
 	_, err = run("1", "put", "one.squashfs", sumOf([]byte("1")))
 	must(t, err)
-	_, err = run(list, "list", "san")
-	mustFail(t, err, "two.squashfs")
+	lacks("two.squashfs\n")
+	if files, _ := s.files(ctx); len(files) != 2 {
+		t.Errorf("a list without its layers is registered: %v", files)
+	}
 	_, err = run("2", "put", "two.squashfs", sumOf([]byte("2")))
 	must(t, err)
-	if got, err := run(list, "lacks"); err != nil || got != "" {
-		t.Errorf("lacks: %q, %v", got, err)
-	}
-	_, err = run(list, "list", "san")
-	must(t, err)
-	_, err = run("junk\n", "lacks")
+	lacks("")
+	_, err = run("junk\n", "list", "san")
 	mustFail(t, err, "no line of a list")
 
 	sum := sumOf([]byte("kernel"))
@@ -415,6 +417,12 @@ func TestBootImageAndFile(t *testing.T) {
 		t.Errorf("needed files were pruned: %d left", left())
 	}
 	must(t, s.delete(ctx, entryPrefix+mac1))
+	lacks("") // as good as new
+	must(t, l.prune(ctx))
+	if left() != 5 {
+		t.Errorf("an image somebody is about to name was pruned: %d left", left())
+	}
+	must(t, os.Chtimes(l.local("images/san.layers"), old, old))
 	must(t, l.prune(ctx))
 	if left() != 2 {
 		t.Errorf("%d left after prune", left())

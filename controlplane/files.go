@@ -124,21 +124,37 @@ func (l *library) put(ctx context.Context, name, sum string, content io.Reader) 
 	return l.store.put(ctx, filePrefix+name, []byte(fileLine{sum, size}.String()))
 }
 
-// lacking are the list's files that aren't registered and in the local tree.
-func (l *library) lacking(ctx context.Context, list string) (missing []string, err error) {
+// has tells whether the file is registered with this sum, and in the local tree.
+func (l *library) has(files map[string]fileLine, name, sum string) bool {
+	known, there := files[name]
+	info, err := os.Stat(l.local(name))
+	return there && known.sum == sum && err == nil && info.Size() == known.size
+}
+
+// putList makes the list the image's if it has all of its layers, and tells those it lacks.
+func (l *library) putList(ctx context.Context, key, list string) (missing []string, err error) {
 	lines, err := parseList(list)
 	if err != nil {
 		return nil, err
 	}
 	files, err := l.store.files(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, line := range lines {
-		known, there := files["images/"+line.file]
-		info, err := os.Stat(l.local("images/" + line.file))
-		if !there || err != nil || info.Size() != known.size || known.sum != line.sum {
+		if !l.has(files, "images/"+line.file, line.sum) {
 			missing = append(missing, line.file)
 		}
 	}
-	return missing, err
+	name, sum := "images/"+key+".layers", sumOf([]byte(list))
+	switch {
+	case len(missing) > 0:
+		return missing, nil
+	case l.has(files, name, sum):
+		now := time.Now() // prune leaves it to who is about to name it
+		return nil, os.Chtimes(l.local(name), now, now)
+	}
+	return nil, l.put(ctx, name, sum, strings.NewReader(list))
 }
 
 // prune removes lists no entry names and layers no list names, older than an hour; quarantine stays.
@@ -208,22 +224,12 @@ func (l *library) drop(ctx context.Context, name string) error {
 	return os.Remove(l.local(name))
 }
 
-// bootImage is the command boot-image: lacks | put FILE SHA256 | list KEY | prune.
+// bootImage is the command boot-image: list KEY | put FILE SHA256 | prune.
 func bootImage(ctx context.Context, l *library, input io.Reader, output io.Writer, args []string) error {
 	if err := awaitImport(ctx, l.store); err != nil {
 		return err
 	}
 	switch {
-	case len(args) == 1 && args[0] == "lacks":
-		list, err := io.ReadAll(input)
-		if err != nil {
-			return err
-		}
-		missing, err := l.lacking(ctx, string(list))
-		for _, file := range missing {
-			fmt.Fprintln(output, file)
-		}
-		return err
 	case len(args) == 3 && args[0] == "put":
 		if err := checkWord("layer", args[1]); err != nil {
 			return err
@@ -237,18 +243,15 @@ func bootImage(ctx context.Context, l *library, input io.Reader, output io.Write
 		if err != nil {
 			return err
 		}
-		missing, err := l.lacking(ctx, string(list))
-		if err != nil {
-			return err
+		missing, err := l.putList(ctx, args[1], string(list))
+		for _, file := range missing {
+			fmt.Fprintln(output, file)
 		}
-		if len(missing) > 0 {
-			return fmt.Errorf("not in %s/images: %s; boot-image put them first", l.tree, strings.Join(missing, " "))
-		}
-		return l.put(ctx, "images/"+args[1]+".layers", sumOf(list), strings.NewReader(string(list)))
+		return err
 	case len(args) == 1 && args[0] == "prune":
 		return l.prune(ctx)
 	}
-	return errors.New("usage: boot-image lacks | put FILE SHA256 | list KEY | prune")
+	return errors.New("usage: boot-image list KEY | put FILE SHA256 | prune")
 }
 
 // bootFile is the command boot-file: check PATH SHA256 | put PATH SHA256.
@@ -270,9 +273,7 @@ func bootFile(ctx context.Context, l *library, input io.Reader, output io.Writer
 	if err != nil {
 		return err
 	}
-	known, there := files[name]
-	info, err := os.Stat(l.local(name))
-	if there && known.sum == sum && err == nil && info.Size() == known.size {
+	if l.has(files, name, sum) {
 		fmt.Fprintln(output, "there")
 	} else {
 		fmt.Fprintln(output, "missing")

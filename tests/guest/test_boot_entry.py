@@ -100,13 +100,26 @@ LIST = f"{LAYER_SUM}  one.squashfs\n"
 
 
 def test_an_image_is_its_layers_then_their_list(server: Sandbox) -> None:
-    assert server.run("boot-image", "lacks", stdin=LIST.encode()).stdout == "one.squashfs\n"
-    assert server.run("boot-image", "put", "one.squashfs", LAYER_SUM, stdin=LAYER).stderr == ""
-    assert server.run("boot-image", "lacks", stdin=LIST.encode()).stdout == ""
-    assert server.run("boot-image", "list", "new", stdin=LIST.encode()).stderr == ""
     images = server.root / "media/stick/images"
+    assert server.run("boot-image", "list", "new", stdin=LIST.encode()).stdout == "one.squashfs\n"
+    assert not list(images.glob("new.*"))
+    assert server.run("boot-image", "put", "one.squashfs", LAYER_SUM, stdin=LAYER).stderr == ""
+    assert server.run("boot-image", "list", "new", stdin=LIST.encode()).stdout == ""
     assert (images / "one.squashfs").read_bytes() == LAYER
     assert (images / "new.layers").read_text() == LIST
+
+
+def test_an_image_that_is_there_is_as_good_as_new(server: Sandbox) -> None:
+    """Nobody prunes it before it is named."""
+    images = server.root / "media/stick/images"
+    server.file("media/stick/images/one.squashfs")
+    server.file("media/stick/images/new.layers", LIST)
+    os.utime(images / "new.layers", (0, 0))
+    done = server.run("boot-image", "list", "new", stdin=LIST.encode())
+    assert (done.returncode, done.stdout) == (0, "")
+    assert server.run("boot-image", "prune").returncode == 0
+    assert (images / "new.layers").read_text() == LIST
+    assert not (images / "new.layers.new").exists()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +127,7 @@ def test_an_image_is_its_layers_then_their_list(server: Sandbox) -> None:
     [
         (("put", "one.squashfs", LAYER_SUM), b"<html>", "nothing was changed"),
         (("put", "../one", LAYER_SUM), LAYER, "no plain file name"),
-        (("list", "new"), LIST.encode(), "one.squashfs; boot-image put them first"),
+        (("list", "../new"), LIST.encode(), "no plain file name"),
         (("list", "new"), b"<html>", "no line of a list"),
         (("put", "one.squashfs"), LAYER, "usage"),
     ],
