@@ -158,7 +158,13 @@ func (l *library) putList(ctx context.Context, key, list string) (missing []stri
 }
 
 // prune removes lists no entry names and layers no list names, older than an hour; quarantine stays.
+// Nobody puts a file meanwhile.
 func (l *library) prune(ctx context.Context) error {
+	unlock, err := lockTree(unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	files, err := l.store.files(ctx)
 	if err != nil {
 		return err
@@ -208,16 +214,7 @@ func (l *library) old(name string) bool {
 	return err == nil && time.Since(info.ModTime()) > time.Hour
 }
 
-// drop has the lock: a file that is put meanwhile is a new one, and stays.
 func (l *library) drop(ctx context.Context, name string) error {
-	unlock, err := lockTree(unix.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if !l.old(name) {
-		return nil
-	}
 	if err := l.store.delete(ctx, filePrefix+name); err != nil {
 		return err
 	}

@@ -71,15 +71,15 @@ def _publish(settings: Settings, role: str, key: str) -> None:
     extra = () if role == boottree.QUARANTINE else consul.image_folders(settings.topology)
     built = image.role_image(role, extra)
     with _one_by_one(settings), step(f"image {role} to the boot server"):
-        whole = ["boot-image", "list", key]
-        lacks = _on_boot_server(settings, whole, stdin=built.list.read_bytes()).split()
+        whole, content = ["boot-image", "list", key], built.list.read_bytes()
+        lacks = _on_boot_server(settings, whole, stdin=content).split()
         for layer, sum_and_name in zip(
             built.layers, built.list.read_text().splitlines(), strict=True
         ):
             if layer.name in lacks:
                 put = ["boot-image", "put", layer.name, sum_and_name.split()[0]]
                 _on_boot_server(settings, put, stdin=layer.read_bytes())
-        if lacks and (gone := _on_boot_server(settings, whole, stdin=built.list.read_bytes())):
+        if lacks and (gone := _on_boot_server(settings, whole, stdin=content)):
             raise CommandFailed(
                 f"image {role}: the boot server lost {' '.join(gone.split())} again; "
                 f"to look: lab --stack {settings.stack} ssh {settings.topology.boot_servers[0]}"
