@@ -36,9 +36,20 @@ virsh="{virsh}"
 cat >"/run/$1.stick.xml"
 $virsh domblklist "$1" | grep -q sda || $virsh attach-device "$1" "/run/$1.stick.xml" --live
 """
+# Without power a node is silent: TCP, and so libvirt, waits a quarter of an hour (tcp(7),
+# tcp_retries2). The machine goes on where it was, as what has been sent is a copy.
 MIGRATE = """
 cat >"/run/$1.xml"
-virsh -c "$2" migrate --live --auto-converge --xml "/run/$1.xml" "$1" "$3" --migrateuri "$4"
+virsh -c "$2" migrate --live --auto-converge --xml "/run/$1.xml" "$1" "$3" --migrateuri "$4" &
+migration=$! silent=0
+while sleep 5 && kill -0 $migration 2>/dev/null; do
+    if timeout 20 virsh -c "$5" uri >/dev/null 2>&1; then silent=0; else silent=$((silent + 1)); fi
+    if [ $silent -ge 2 ]; then
+        echo "the node's libvirtd doesn't answer any more" >&2
+        timeout 20 virsh -c "$2" domjobabort "$1" || true
+    fi
+done
+wait $migration
 """
 
 
@@ -111,11 +122,9 @@ def _migrate(settings: Settings, name: str, here: str, to: str) -> None:
     with step(f"{name}: from {here} to {to}"), _libvirt_of(settings, node) as far:
         near = "qemu:///system"
         from_uri, to_uri = (near, far) if here == LAB_MACHINE else (far, near)
-        way = ["sh", "-euc", MIGRATE, "migrate", domain, from_uri, to_uri]
-        ask(
-            settings, LAB_MACHINE, [*way, f"tcp://{_address(settings, to)}"],
-            stdin=there, timeout_s=MOVE_S,
-        )  # fmt: skip
+        data = f"tcp://{_address(settings, to)}"
+        way = ["sh", "-euc", MIGRATE, "migrate", domain, from_uri, to_uri, data, far]
+        ask(settings, LAB_MACHINE, way, stdin=there, timeout_s=MOVE_S)
 
 
 def describe(settings: Settings, name: str, text: str, to: str) -> bytes:
