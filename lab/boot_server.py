@@ -79,13 +79,25 @@ def move(settings: Settings, to: str) -> None:
     if to not in settings.hosts_of(name):
         rule = f"one of: {', '.join(settings.hosts_of(name))}"
         raise ConfigError("lab boot-server move", [Problem("NODE", to, rule, "name one of them")])
+    here = _running(settings, name)
+    if to != LAB_MACHINE:
+        _running(settings, to)
+    try:
+        if to == LAB_MACHINE:
+            _come_home(settings, name, here)
+        elif here != to:
+            _leave(settings, name, to)
+    except CommandFailed as error:
+        again = f"to try again: lab --stack {settings.stack} boot-server move {to}"
+        raise CommandFailed(f"{error}\n{name} goes on where it is; {again}") from error
+
+
+def _running(settings: Settings, name: str) -> str:
+    """Where it runs; an error if it is off."""
     here = where(settings, name)
     if here is None:
         raise CommandFailed(f"{name} is off; switch it on: {settings.power_on(name)}")
-    if to == LAB_MACHINE:
-        _come_home(settings, name, here)
-    elif here != to:
-        _leave(settings, name, to)
+    return here
 
 
 def _leave(settings: Settings, name: str, to: str) -> None:

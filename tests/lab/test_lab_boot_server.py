@@ -72,3 +72,24 @@ def test_it_moves_to_its_own_node_alone(stack: str, to: str) -> None:
     settings = load_settings(stack, {"topology": stack}.get)
     with pytest.raises(ConfigError):
         boot_server.move(settings, to)
+
+
+def test_it_doesn_t_set_out_for_a_node_that_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_settings: object, _host: str, _command: object) -> str:
+        return "moving-laptop"
+
+    monkeypatch.setattr("lab.power.ask", ask)
+    with pytest.raises(CommandFailed, match="lab --stack moving power compute1 on"):
+        boot_server.move(SETTINGS, "compute1")
+
+
+def test_a_move_that_fails_tells_how_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_settings: object, _host: str, command: list[str], **_: object) -> str:
+        if command[0] == "stick":
+            raise CommandFailed("the volume is full")
+        return "moving-laptop\nmoving-compute1"
+
+    for module in ("power", "boot_server"):
+        monkeypatch.setattr(f"lab.{module}.ask", ask)
+    with pytest.raises(CommandFailed, match="lab --stack moving boot-server move compute1$"):
+        boot_server.move(SETTINGS, "compute1")
