@@ -91,5 +91,5 @@ def test_a_move_that_fails_tells_how_to_try_again(monkeypatch: pytest.MonkeyPatc
 
     for module in ("power", "boot_server"):
         monkeypatch.setattr(f"lab.{module}.ask", ask)
-    with pytest.raises(CommandFailed, match="lab --stack moving boot-server move compute1$"):
+    with pytest.raises(CommandFailed, match=r"lab --stack moving boot-server move compute1$"):
         boot_server.move(SETTINGS, "compute1")
