@@ -5,12 +5,15 @@ Owns the deadlines. Leaves the work to `rack-converge` in the machine.
 
 from config.settings import Settings
 from lab.remote import ask, patiently, wait_for_ssh
+from lab.status import SERVING
 
 BOOT_DEADLINE_S = 900  # a machine of a whole rack that boots at once, under emulation
 HEAL_S = 300  # for what failed at the boot and works now that all are there
 ANSWER_S = 240  # more than a command here waits in the machine; an ssh that hangs is left then
-BOOTED = "timeout 60 sh -c 'while grep -q ^booting /run/rack/phase; do sleep 1; done'"
-READY = "grep -q ^ready /run/rack/phase || rack-check || { cat /run/rack/phase >&2; exit 1; }"
+BOOTED = "timeout 60 sh -c 'while grep -q ^booting /run/rack/phase && ! {0}; do sleep 1; done'"
+READY = (
+    "grep -q ^ready /run/rack/phase || {0} || rack-check || {{ cat /run/rack/phase >&2; exit 1; }}"
+)
 
 
 def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
@@ -29,6 +32,22 @@ def wait_ready(settings: Settings, name: str) -> None:
     Raises:
         CommandFailed: when it isn't in time, with the phase it last told.
     """
+    _wait(settings, name, enough="false")
+
+
+def wait_serving(settings: Settings, name: str) -> None:
+    """Wait until a boot server serves or, as another one may do that, is ready.
+
+    It may serve long before it is ready: consul's state can be on a SAN that boots from it.
+
+    Raises:
+        CommandFailed: when it doesn't in time, with the phase it last told.
+    """
+    _wait(settings, name, enough=SERVING)
+
+
+def _wait(settings: Settings, name: str, *, enough: str) -> None:
     wait_for_ssh(settings, name, BOOT_DEADLINE_S)
     for seconds, script in ((BOOT_DEADLINE_S, BOOTED), (HEAL_S, READY)):
-        patiently(seconds)(ask, settings, name, ["sh", "-c", script], timeout_s=ANSWER_S)
+        command = ["sh", "-c", script.format(enough)]
+        patiently(seconds)(ask, settings, name, command, timeout_s=ANSWER_S)

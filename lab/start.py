@@ -8,9 +8,9 @@ import equipment
 from artefacts import step
 from config import addressing
 from config.settings import Settings
-from config.topology import BootServer, ConsulServer, Guest, Server
+from config.topology import BootServer, ConsulServer, Server
 from lab import bmcs, boot_server
-from lab.converge import wait_ready
+from lab.converge import wait_ready, wait_serving
 from lab.power import Action, power
 from lab.remote import equip, on_lab_machine
 from labmachine import machine
@@ -46,14 +46,16 @@ def start(settings: Settings) -> None:
     at_once = settings.boots_at_once or len(topology.machines)
     ready: set[str] = set()
     booting: list[str] = []
-    for name in [*topology.of(BootServer), *topology.of(Server)]:
+    for name in topology.of(BootServer):
+        power(settings, name, Action.ON)
+        with step(f"waiting for {name} to serve"):
+            wait_serving(settings, name)
+    for name in topology.of(Server):
         while len(booting) >= at_once:
             _await(settings, booting.pop(0), ready)
         power(settings, name, Action.ON)
         booting.append(name)
-        if name in topology.of(BootServer):
-            _await(settings, booting.pop(), ready)
-    for name in [*booting, *topology.of(Guest)]:
+    for name in [*booting, *topology.machines]:
         _await(settings, name, ready)
     for node in topology.moves.values():
         boot_server.move(settings, node)

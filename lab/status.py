@@ -20,7 +20,7 @@ ASKED_AT_ONCE = 32  # connections, most of them waiting
 DOMAINS = f"{VIRSH} list --all --name --state-running"
 CONTAINERS = "lxc-ls -1 --running"
 BOOTS = "boots"  # what a consul server says of itself while it is the boot server
-BOOTING = f"grep -q '\"serving\":true' /run/control-plane/status.json && echo {BOOTS}"
+SERVING = "grep -qs serving.:true /run/control-plane/status.json"
 SILENT = "?"  # a service that doesn't tell what it runs
 
 
@@ -160,7 +160,7 @@ def _question(settings: Settings, name: str) -> str:
     if isinstance(settings.topology.machines[name], LxcHost):
         return f"{phase}; {CONTAINERS} || echo '{SILENT}'"
     if name in settings.topology.consul_servers:
-        return f"{phase}; {BOOTING} || true"
+        return f"{phase}; {SERVING} && echo {BOOTS} || true"
     if bill.inside(settings.topology, name):
         return f"{phase}; {DOMAINS} || echo '{SILENT}'"
     return phase

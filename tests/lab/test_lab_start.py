@@ -20,6 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(start, "equip", lambda _, piece: noted.append(f"made {piece.name}"))
     monkeypatch.setattr(start, "on_lab_machine", lambda *_: noted.append("switching"))
     monkeypatch.setattr(start, "power", lambda _, name, action: noted.append(f"{action} {name}"))
+    monkeypatch.setattr(start, "wait_serving", lambda _, name: noted.append(f"serves {name}"))
     monkeypatch.setattr(start, "wait_ready", lambda _, name: noted.append(f"ready {name}"))
     monkeypatch.setattr("lab.start.boot_server.move", lambda _, to: noted.append(f"moved {to}"))
     return noted
@@ -32,7 +33,7 @@ def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
     start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, at_once, 10 << 30))
     pieces = [f"made {piece.name}" for piece in equipment.everything("lab", RACK)]
     assert calls[: len(pieces) + 2] == ["lab machine", "BMC settings", *pieces]
-    assert calls[len(pieces) + 2 : len(pieces) + 5] == ["switching", "on laptop", "ready laptop"]
+    assert calls[len(pieces) + 2 : len(pieces) + 5] == ["switching", "on laptop", "serves laptop"]
     booting = set()
     assert calls[-1] == "moved compute1"
     for call in calls[len(pieces) + 5 : -1]:
@@ -57,6 +58,11 @@ def test_a_node_s_guests_boot_before_the_next_node_where_one_boots_at_once(
     start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
     assert calls.index("ready san1") < calls.index("on storage2")
     assert calls.index("ready lxc1") < calls.index("on compute2")
+
+
+def test_the_boot_server_is_ready_after_the_san_that_has_its_state(calls: list[str]) -> None:
+    start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    assert calls.index("serves laptop") < calls.index("ready san1") < calls.index("ready laptop")
 
 
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:
