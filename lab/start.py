@@ -8,7 +8,7 @@ import equipment
 from artefacts import step
 from config import addressing
 from config.settings import Settings
-from config.topology import BootServer, ConsulServer, Server
+from config.topology import BootServer, ConsulServer, Founder, San, Server, Topology
 from lab import bmcs, boot_server
 from lab.converge import wait_ready, wait_serving
 from lab.power import Action, power
@@ -50,7 +50,8 @@ def start(settings: Settings) -> None:
         power(settings, name, Action.ON)
         with step(f"waiting for {name} to serve"):
             wait_serving(settings, name)
-    for name in topology.of(Server):
+    first = _nodes_of_state(topology)
+    for name in sorted(topology.of(Server), key=lambda each: each not in first):
         while len(booting) >= at_once:
             _await(settings, booting.pop(0), ready)
         power(settings, name, Action.ON)
@@ -59,6 +60,15 @@ def start(settings: Settings) -> None:
         _await(settings, name, ready)
     for node in topology.moves.values():
         boot_server.move(settings, node)
+
+
+def _nodes_of_state(topology: Topology) -> set[str]:
+    """The nodes of the SANs that may have the boot server's consul state.
+
+    They boot before all others: nobody's agent finds a server until that state is there.
+    """
+    sans = topology.of(San)
+    return {sans[san].node for each in topology.of(Founder).values() for san, _ in each.legs}
 
 
 def _await(settings: Settings, name: str, ready: set[str]) -> None:

@@ -60,8 +60,11 @@ def test_a_node_s_guests_boot_before_the_next_node_where_one_boots_at_once(
     assert calls.index("ready lxc1") < calls.index("on compute2")
 
 
-def test_the_boot_server_is_ready_after_the_san_that_has_its_state(calls: list[str]) -> None:
+def test_the_san_with_the_boot_server_s_state_comes_before_all_who_wait_for_consul(
+    calls: list[str],
+) -> None:
     start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    assert [call for call in calls if call.startswith("on ")][:2] == ["on laptop", "on storage1"]
     assert calls.index("serves laptop") < calls.index("ready san1") < calls.index("ready laptop")
 
 
