@@ -3,9 +3,11 @@
 Owns the deadlines. Leaves the work to `rack-converge` in the machine.
 """
 
+from config import addressing
 from config.settings import Settings
+from config.topology import Guest
 from lab.remote import ask, patiently, wait_for_ssh
-from lab.status import SERVING
+from lab.status import SAYS, SERVING
 
 BOOT_DEADLINE_S = 900  # a machine of a whole rack that boots at once, under emulation
 HEAL_S = 300  # for what failed at the boot and works now that all are there
@@ -14,6 +16,7 @@ BOOTED = "timeout 60 sh -c 'while grep -q ^booting /run/rack/phase && ! {0}; do 
 READY = (
     "grep -q ^ready /run/rack/phase || {0} || rack-check || {{ cat /run/rack/phase >&2; exit 1; }}"
 )
+LED = f"cat {SAYS} >&2; grep -q 'leads\"' {SAYS}"
 
 
 def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
@@ -24,6 +27,19 @@ def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
     """
     wait_for_ssh(settings, name, BOOT_DEADLINE_S)
     return ask(settings, name, ["rack-converge", key, sha256], timeout_s=BOOT_DEADLINE_S)
+
+
+def catch_up(settings: Settings, name: str) -> None:
+    """Bring a machine that booted from an older tree to what its boot entry says now.
+
+    Raises:
+        CommandFailed: it can't be brought there while it runs, or isn't ready then.
+    """
+    machine = settings.topology.machines[name]
+    if isinstance(machine, Guest):  # it boots from its node's copy of its entry
+        mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
+        ask(settings, machine.node, ["rack-guest-sync", name, mac], timeout_s=ANSWER_S)
+    ask(settings, name, ["rack-converge"], timeout_s=BOOT_DEADLINE_S)
 
 
 def wait_ready(settings: Settings, name: str) -> None:
@@ -44,6 +60,15 @@ def wait_serving(settings: Settings, name: str) -> None:
         CommandFailed: when it doesn't in time, with the phase it last told.
     """
     _wait(settings, name, enough=SERVING)
+
+
+def wait_led(settings: Settings, founder: str) -> None:
+    """Wait until the founder knows a leader, and so doesn't serve alone with its own copy any more.
+
+    Raises:
+        CommandFailed: nobody leads in time; with what the founder says.
+    """
+    patiently(HEAL_S)(ask, settings, founder, ["sh", "-c", LED], timeout_s=ANSWER_S)
 
 
 def _wait(settings: Settings, name: str, *, enough: str) -> None:

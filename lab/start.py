@@ -10,7 +10,7 @@ from config import addressing
 from config.settings import Settings
 from config.topology import BootServer, ConsulServer, Founder, San, Server, Topology
 from lab import bmcs, boot_server
-from lab.converge import wait_ready, wait_serving
+from lab.converge import catch_up, wait_led, wait_ready, wait_serving
 from lab.power import Action, power
 from lab.remote import equip, on_lab_machine
 from labmachine import machine
@@ -28,6 +28,9 @@ exit 1
 
 def start(settings: Settings) -> None:
     """Bring a rack that was raised once back to full service; what runs is left alone.
+
+    The founder may have been off, or away, when its own copy of the boot tree would have changed;
+    machines that booted from that are brought up to date.
 
     Raises:
         CommandFailed: a machine doesn't come back; with the phase or console it last showed.
@@ -58,6 +61,12 @@ def start(settings: Settings) -> None:
         booting.append(name)
     for name in [*booting, *topology.machines]:
         _await(settings, name, ready)
+    if topology.founder:
+        with step("waiting for a leader"):
+            wait_led(settings, topology.founder)
+        for name in topology.machines:
+            with step(f"{name}: what its boot entry says"):
+                catch_up(settings, name)
     for node in topology.moves.values():
         boot_server.move(settings, node)
 

@@ -20,7 +20,8 @@ ASKED_AT_ONCE = 32  # connections, most of them waiting
 DOMAINS = f"{VIRSH} list --all --name --state-running"
 CONTAINERS = "lxc-ls -1 --running"
 BOOTS = "boots"  # what a consul server says of itself while it is the boot server
-SERVING = "grep -qs serving.:true /run/control-plane/status.json"
+SAYS = "/run/control-plane/status.json"
+SERVING = f"grep -qs serving.:true {SAYS}"
 SILENT = "?"  # a service that doesn't tell what it runs
 
 

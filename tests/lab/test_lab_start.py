@@ -22,6 +22,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(start, "power", lambda _, name, action: noted.append(f"{action} {name}"))
     monkeypatch.setattr(start, "wait_serving", lambda _, name: noted.append(f"serves {name}"))
     monkeypatch.setattr(start, "wait_ready", lambda _, name: noted.append(f"ready {name}"))
+    monkeypatch.setattr(start, "wait_led", lambda _, name: noted.append(f"led {name}"))
+    monkeypatch.setattr(start, "catch_up", lambda _, name: noted.append(f"current {name}"))
     monkeypatch.setattr("lab.start.boot_server.move", lambda _, to: noted.append(f"moved {to}"))
     return noted
 
@@ -35,8 +37,9 @@ def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
     assert calls[: len(pieces) + 2] == ["lab machine", "BMC settings", *pieces]
     assert calls[len(pieces) + 2 : len(pieces) + 5] == ["switching", "on laptop", "serves laptop"]
     booting = set()
-    assert calls[-1] == "moved compute1"
-    for call in calls[len(pieces) + 5 : -1]:
+    current = [f"current {name}" for name in RACK.machines]
+    assert calls[-len(current) - 2 :] == ["led laptop", *current, "moved compute1"]
+    for call in calls[len(pieces) + 5 : -len(current) - 2]:
         what, name = call.split()
         if what == "on":
             booting.add(name)
