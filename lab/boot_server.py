@@ -73,7 +73,7 @@ def move(settings: Settings, to: str) -> None:
 
     Raises:
         ConfigError: it doesn't move, or not there.
-        CommandFailed: it couldn't; it goes on where it was.
+        CommandFailed: it couldn't; with where it goes on.
     """
     name = founder(settings)
     if to not in settings.hosts_of(name):
@@ -89,7 +89,15 @@ def move(settings: Settings, to: str) -> None:
             _leave(settings, name, to)
     except CommandFailed as error:
         again = f"to try again: lab --stack {settings.stack} boot-server move {to}"
-        raise CommandFailed(f"{error}\n{name} goes on where it is; {again}") from error
+        raise CommandFailed(f"{error}\n{_left_at(settings, name)}; {again}") from error
+
+
+def _left_at(settings: Settings, name: str) -> str:
+    """What became of it: a node without power, or silent, may have had it."""
+    try:
+        return f"{name} goes on, on {_running(settings, name)}"
+    except CommandFailed as seen:
+        return str(seen)
 
 
 def _running(settings: Settings, name: str) -> str:

@@ -83,13 +83,26 @@ def test_it_doesn_t_set_out_for_a_node_that_is_off(monkeypatch: pytest.MonkeyPat
         boot_server.move(SETTINGS, "compute1")
 
 
-def test_a_move_that_fails_tells_how_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ("moving-laptop", "laptop goes on, on labmachine; to try again"),
+        ("", "laptop is off; switch it on: lab --stack moving power laptop on; to try again"),
+    ],
+)
+def test_a_move_that_fails_tells_where_it_is_and_how_to_try_again(
+    monkeypatch: pytest.MonkeyPatch, after: str, told: str
+) -> None:
+    running = ["moving-laptop", "moving-compute1"]
+
     def ask(_settings: object, _host: str, command: list[str], **_: object) -> str:
         if command[0] == "stick":
+            running[:] = [after]
             raise CommandFailed("the volume is full")
-        return "moving-laptop\nmoving-compute1"
+        return "\n".join(running)
 
     for module in ("power", "boot_server"):
         monkeypatch.setattr(f"lab.{module}.ask", ask)
-    with pytest.raises(CommandFailed, match=r"lab --stack moving boot-server move compute1$"):
+    match = rf"full\n{told}: lab --stack moving boot-server move compute1$"
+    with pytest.raises(CommandFailed, match=match):
         boot_server.move(SETTINGS, "compute1")
