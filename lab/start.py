@@ -8,7 +8,7 @@ import equipment
 from artefacts import step
 from config import addressing
 from config.settings import Settings
-from config.topology import BootServer, ConsulServer, Founder, San, Server, Topology
+from config.topology import BootServer, ConsulServer, Founder, Server
 from lab import bmcs, boot_server
 from lab.converge import catch_up, wait_led, wait_ready, wait_serving
 from lab.power import Action, power
@@ -53,7 +53,7 @@ def start(settings: Settings) -> None:
         power(settings, name, Action.ON)
         with step(f"waiting for {name} to serve"):
             wait_serving(settings, name)
-    first = _nodes_of_state(topology)
+    first = _nodes_of_state(settings)
     for name in sorted(topology.of(Server), key=lambda each: each not in first):
         while len(booting) >= at_once:
             _await(settings, booting.pop(0), ready)
@@ -71,13 +71,13 @@ def start(settings: Settings) -> None:
         boot_server.move(settings, node)
 
 
-def _nodes_of_state(topology: Topology) -> set[str]:
+def _nodes_of_state(settings: Settings) -> set[str]:
     """The nodes of the SANs that may have the boot server's consul state.
 
     They boot before all others: nobody's agent finds a server until that state is there.
     """
-    sans = topology.of(San)
-    return {sans[san].node for each in topology.of(Founder).values() for san, _ in each.legs}
+    founders = settings.topology.of(Founder).values()
+    return {settings.host_of(san) for each in founders for san, _ in each.legs}
 
 
 def _await(settings: Settings, name: str, ready: set[str]) -> None:

@@ -18,7 +18,7 @@ from artefacts import CommandFailed
 from config import access, addressing, names
 from config.settings import Settings
 from lab.remote import ask, on_lab_machine
-from lab.status import BOOTS
+from lab.status import BOOTS, SAYS
 
 WATCH = Path(__file__).with_name("dhcp_watch.py")
 HEALED_S = 600  # a killed server boots, its volume and consul come back; emulated
@@ -119,7 +119,7 @@ def _told(settings: Settings) -> dict[str, str]:
         look = [
             "sh",
             "-c",
-            "cat /run/control-plane/status.json; tail -n 3 /var/log/control-plane.log",
+            f"cat {SAYS}; tail -n 3 /var/log/control-plane.log",
         ]
         try:
             told[name] = ask(settings, name, look, timeout_s=60)
