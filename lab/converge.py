@@ -10,11 +10,12 @@ from lab.remote import ask, patiently, wait_for_ssh
 from lab.status import SAYS, SERVING
 
 BOOT_DEADLINE_S = 900  # a machine of a whole rack that boots at once, under emulation
-HEAL_S = 300  # for what failed at the boot and works now that all are there
+HEAL_S = 300  # for what failed at the boot and works as soon as all are there
 ANSWER_S = 240  # more than a command here waits in the machine; an ssh that hangs is left then
-BOOTED = "timeout 60 sh -c 'while grep -q ^booting /run/rack/phase && ! {0}; do sleep 1; done'"
-READY = (
-    "grep -q ^ready /run/rack/phase || {0} || rack-check || {{ cat /run/rack/phase >&2; exit 1; }}"
+BOOTING, NOT_READY = "grep -q ^booting /run/rack/phase", "! grep -q ^ready /run/rack/phase"
+WHILE = (
+    "timeout 60 sh -c 'while {0} && ! {1}; do sleep 1; done' || "
+    "{{ cat /run/rack/phase >&2; exit 1; }}"
 )
 LED = f"cat {SAYS} >&2; grep -q 'leads\"' {SAYS}"
 
@@ -43,7 +44,7 @@ def catch_up(settings: Settings, name: str) -> None:
 
 
 def wait_ready(settings: Settings, name: str) -> None:
-    """Wait until the machine says it is ready; what failed at its boot is checked again.
+    """Wait until the machine says it is ready; what failed at its boot it checks again by itself.
 
     Raises:
         CommandFailed: when it isn't in time, with the phase it last told.
@@ -73,6 +74,6 @@ def wait_led(settings: Settings, founder: str) -> None:
 
 def _wait(settings: Settings, name: str, *, enough: str) -> None:
     wait_for_ssh(settings, name, BOOT_DEADLINE_S)
-    for seconds, script in ((BOOT_DEADLINE_S, BOOTED), (HEAL_S, READY)):
-        command = ["sh", "-c", script.format(enough)]
+    for seconds, phase in ((BOOT_DEADLINE_S, BOOTING), (HEAL_S, NOT_READY)):
+        command = ["sh", "-c", WHILE.format(phase, enough)]
         patiently(seconds)(ask, settings, name, command, timeout_s=ANSWER_S)

@@ -93,6 +93,19 @@ def test_takes_a_new_overlay_and_image_while_running(
         assert "etc/added" not in seen
 
 
+def test_what_failed_is_ready_as_soon_as_it_works(tree: Tree) -> None:
+    late = "/etc/rack/check.d/late"
+    with power_on(tree, [*direct(tree, "9p://boot"), *nic()]) as machine:
+        machine.wait_console("tester ready", READY_SECONDS)
+        machine.ssh("mkdir -p /etc/rack/check.d")
+        machine.ssh(f"printf '#!/bin/sh\\n[ -e /run/works ]\\n' >{late}; chmod +x {late}")
+        for _ in range(2):
+            machine.ssh("rc-service rack-ready restart")
+            assert machine.ssh("cat /run/rack/phase").split() == ["failed", "late"]
+        machine.ssh("touch /run/works; until grep -qx ready /run/rack/phase; do sleep 1; done")
+        machine.ssh("flock /run/rack/again.lock true")  # waits for who still checks
+
+
 def test_boots_from_a_usb_stick(tree: Tree, tmp_path: Path) -> None:
     files = {str(p.relative_to(tree.folder)): p for p in tree.folder.rglob("*") if p.is_file()}
     stick = tmp_path / "stick"

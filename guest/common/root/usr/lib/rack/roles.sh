@@ -89,6 +89,11 @@ array_runs() {
     grep -qs '^md0 : active' /proc/mdstat
 }
 
+# dhcp_listens: somebody does on UDP port 67, server or relay.
+dhcp_listens() {
+    grep -q ':0043 ' /proc/net/udp
+}
+
 # logged FILE COMMAND...: runs it with its errors shown and kept, for the checks to tell.
 logged() {
     log=$1
