@@ -52,10 +52,11 @@ class Watch:
         found = [Answer(float(at), servers.get(mac, mac)) for at, mac in pairs]
         return [each for each in found if each.at >= since]
 
-    def gap(self, since: float) -> float:
-        """The longest time without an answer, seconds; from `since` on."""
+    def gaps(self, since: float) -> list[tuple[float, float]]:
+        """The times without an answer from `since` on, longest first: length and begin, seconds."""
         times = [since, *(each.at for each in self.answers(since))]
-        return max(after - before for before, after in pairwise(times))
+        gaps = [(after - before, before - since) for before, after in pairwise(times)]
+        return sorted(gaps, reverse=True)
 
     def first_of_another(self, than: str, since: float, seconds: float) -> Answer:
         """Waits until a server other than `than` answers."""

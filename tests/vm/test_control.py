@@ -98,7 +98,7 @@ def test_what_lbu_commit_changed_is_shown_kept_and_booted(rack: Rack) -> None:
 def take_over(rack: Rack, watching: Watch, old: str, since: float) -> str:
     """Waits for the next server; tells how long it took. There was no moment with two."""
     first = watching.first_of_another(old, since, TAKEOVER_S)
-    took, gap = first.at - since, watching.gap(since)
+    took, (gap, _) = first.at - since, watching.gaps(since)[0]
     elected, served = (at - since for at in phases(rack, first.server))
     print(f"takeover: {old} -> {first.server} in {took:.1f} s, nobody answered for {gap:.1f} s;")
     print(f"its election was won after {elected:.0f} s, its gate open after {served:.0f} s")
