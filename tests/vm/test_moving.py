@@ -33,7 +33,7 @@ def move(rack: Rack, to: str) -> None:
 
 
 def print_gaps(watching: Watch, since: float, what: str) -> None:
-    """The longest times in which nobody answered, and when they began: in the move or before it."""
+    """The longest times in which nobody answered, and when they began, seconds after `since`."""
     longest = [f"{gap:.1f} s (after {at:.0f} s)" for gap, at in watching.gaps(since)[:4]]
     print(f"{what}; nobody answered for {', '.join(longest)}")
 
