@@ -53,8 +53,8 @@ class Watch:
         return [each for each in found if each.at >= since]
 
     def gaps(self, since: float) -> list[tuple[float, float]]:
-        """The times without an answer from `since` on, longest first: length and begin, seconds."""
-        times = [since, *(each.at for each in self.answers(since))]
+        """The times without an answer since then, longest first: length and begin, seconds."""
+        times = [since, *(each.at for each in self.answers(since)), self.now()]
         gaps = [(after - before, before - since) for before, after in pairwise(times)]
         return sorted(gaps, reverse=True)
 

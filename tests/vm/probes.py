@@ -16,6 +16,7 @@ from equipment import Equipment
 from lab.remote import ask, equip, on_lab_machine
 
 HOST = 199  # no machine's number
+PXE_ASKS_S = 4 + 8 + 16 + 32  # that long a PXE client asks for DHCP (PXE 2.1: four time-outs)
 
 
 @dataclass(frozen=True)

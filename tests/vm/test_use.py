@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from checks import Writer, assert_array, assert_serves, boots, topology_of
 from leftovers import LEFTOVERS
-from probes import Probe, probe, settings_of
+from probes import PXE_ASKS_S, Probe, probe, settings_of
 from racks import PROJECT, Rack, rewritten
 
 from config import addressing
@@ -65,8 +65,9 @@ def test_reach_from_isp_gets_in_to_what_is_published_alone(rack: Rack) -> None:
 
 
 def lease(host: Probe, mac: str) -> str:
-    """The address the boot server gives a NIC on lan."""
-    ask = f"udhcpc -f -n -q -t 5 -s /bin/true -i {host.name} 2>&1"
+    """The address the boot server gives a NIC on lan; asked as long as a booting machine asks."""
+    tries = f"-T 3 -t {PXE_ASKS_S // 3}"
+    ask = f"udhcpc -f -n -q {tries} -s /bin/true -i {host.name} 2>&1"
     return (
         host.run(f"ip link set {host.name} address {mac}; {ask}").split("lease of ")[1].split()[0]
     )
