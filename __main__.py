@@ -6,7 +6,7 @@ from components.rack import Rack
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.settings import load_settings
-from lab.remote import nodes_off
+from lab.power import nodes_off
 
 try:
     settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get)

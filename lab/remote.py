@@ -12,10 +12,9 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from artefacts import CommandFailed, run
-from config import access, addressing, names
-from config.errors import ConfigError, Problem
+from config import access, addressing
 from config.settings import PROJECT, Settings
-from config.topology import Node, Server
+from config.topology import Server
 from equipment import Equipment
 
 CONSOLE_LINES = 8
@@ -87,26 +86,6 @@ def on_lab_machine(
 def equip(settings: Settings, piece: Equipment) -> None:
     """Make a piece of the lab machine's equipment, or bring it back, as Pulumi does."""
     ask(settings, access.LAB_MACHINE, piece.applying, stdin=piece.text.encode())
-
-
-def nodes_off(settings: Settings) -> list[str]:
-    """The first-level machines that exist and are off, asked before anything is created.
-
-    Raises:
-        ConfigError: the lab machine doesn't answer; with what ssh or virsh said.
-    """
-    settings.write_access()
-    domains = f"{VIRSH} list --all --name --state-shutoff"
-    try:
-        off = on_lab_machine(settings, domains, timeout_s=2 * access.CONNECT_TIMEOUT_S).split()
-    except CommandFailed as error:
-        said = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
-        rule = f"the lab machine must answer: {said[-1] if said else 'it is silent'}"
-        remedy = "start it: lab machine up; or name another: pulumi config set lab:machine"
-        problem = Problem("lab:machine", settings.lab.name, rule, remedy)
-        raise ConfigError("the stack's settings", [problem]) from error
-    nodes = settings.topology.of(Node)
-    return [name for name in nodes if names.domain(settings.stack, name) in off]
 
 
 def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:

@@ -67,6 +67,25 @@ def test_a_node_that_is_silent_isn_t_taken_for_empty(monkeypatch: pytest.MonkeyP
         power.where(SETTINGS, "laptop")
 
 
+@pytest.mark.parametrize(
+    ("away", "off"),
+    [(["moving-laptop"], []), ([], ["laptop"]), (None, [])],  # a node that is silent may run it
+)
+def test_it_is_off_only_if_it_runs_nowhere(
+    monkeypatch: pytest.MonkeyPatch, away: list[str] | None, off: list[str]
+) -> None:
+    def ask(_settings: object, host: str, _command: object) -> str:
+        found = ["moving-compute1"] if host == LAB_MACHINE else away
+        if found is None:
+            raise CommandFailed(f"{host} is silent")
+        return "\n".join(found)
+
+    monkeypatch.setattr("lab.power.ask", ask)
+    monkeypatch.setattr("lab.power.on_lab_machine", lambda *_, **__: "moving-laptop")
+    monkeypatch.setattr("config.settings.Settings.write_access", lambda _: None)
+    assert power.nodes_off(SETTINGS) == off
+
+
 @pytest.mark.parametrize(("stack", "to"), [("moving", "storage1"), ("quorum", "compute1")])
 def test_it_moves_to_its_own_node_alone(stack: str, to: str) -> None:
     settings = load_settings(stack, {"topology": stack}.get)

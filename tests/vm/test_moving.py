@@ -43,7 +43,8 @@ def assert_always_heard(watching: Watch, since: float, what: str) -> None:
 def test_it_moved_by_itself_and_a_second_up_changes_nothing(rack: Rack) -> None:
     assert place(rack) == (2, "volume")
     assert assert_healthy(rack) == "laptop"
-    rack.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
+    told = rack.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
+    assert "is off" not in told
 
 
 @pytest.mark.parametrize("to", [LAB_MACHINE, "compute1"])
