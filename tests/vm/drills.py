@@ -17,6 +17,7 @@ from racks import Rack
 from artefacts import CommandFailed
 from config import access, addressing, names
 from config.settings import Settings
+from lab.power import where
 from lab.remote import ask, on_lab_machine
 from lab.status import BOOTS, SAYS
 
@@ -182,9 +183,7 @@ def kill(rack: Rack, server: str) -> float:
 
     A BMC would be asked for seconds, on the core that the others elect a leader on.
     """
-    at = float(rack.lab_machine("date +%s.%N"))
-    qemu(rack, server, "KILL")
-    return at
+    return qemu(rack, server, "KILL")
 
 
 def revive(rack: Rack, server: str) -> None:
@@ -193,12 +192,15 @@ def revive(rack: Rack, server: str) -> None:
     rack.lab("wait", server)
 
 
-def qemu(rack: Rack, server: str, signal: str) -> None:
-    """A signal to the server's qemu, on the lab machine or in its node."""
+def qemu(rack: Rack, server: str, signal: str) -> float:
+    """A signal to the server's qemu, where it runs; the lab machine's time just before."""
     settings = settings_of(rack)
-    domain = names.domain(rack.stack, server)
-    host = settings.host_of(server)
+    domain = names.domain(settings.stack, server)
+    host = where(settings, server)
+    assert host, f"{server} runs nowhere"
+    at = float(rack.lab_machine("date +%s.%N"))
     ask(settings, host, ["sh", "-c", f"pkill -{signal} -f '[g]uest={domain},'"])
+    return at
 
 
 @contextmanager

@@ -151,8 +151,7 @@ def test_leader_cut_off_from_the_others_is_silent_before_the_next_speaks(
 def test_frozen_leader_sends_no_reply_after_it_wakes(rack: Rack, attempt: int) -> None:
     old = assert_healthy(rack)
     with watch(rack) as watching:
-        since = watching.now()
-        qemu(rack, old, "STOP")
+        since = qemu(rack, old, "STOP")
         try:
             take_over(rack, watching, old, since)
             rack.lab_machine(f"sleep {FROZEN_S}")
