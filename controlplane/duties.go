@@ -67,11 +67,11 @@ func (d *duties) do(ctx context.Context) {
 // restartConsul ends raft's leadership here; tests have another.
 var restartConsul = func() error { return withoutConsul(func() error { return nil }) }
 
-// giveWay stops consul for a moment if this leader can't serve, for its copy of the boot tree is not complete, and a living
+// giveWay stops consul for a moment if this leader can't serve, for its copy of the boot tree is not complete, and another
 // server can. A copy takes minutes under emulation; the others elect one of them before consul is back.
 func (d *duties) giveWay(ctx context.Context) {
 	for pause(ctx, ownTreeIsRead); ctx.Err() == nil && !d.gaveWay.Load() && !d.tree.isSynced(); pause(ctx, 5*time.Second) {
-		able, err := d.tree.completeElsewhere(ctx)
+		able, err := d.tree.successor(ctx)
 		if err == nil && able != "" {
 			logf("leader: %s can serve now, this server can't; it gives way", able)
 			err = restartConsul()
@@ -119,6 +119,21 @@ func (s *store) members(ctx context.Context) (all []member, err error) {
 		return err
 	})
 	return all, err
+}
+
+// voters are the servers that have a vote; stale: as this server has it, leader or not.
+func (s *store) voters(ctx context.Context, stale bool) (map[string]bool, error) {
+	raft, err := s.client.Operator().RaftGetConfiguration(reading(ctx, stale))
+	if err != nil {
+		return nil, err
+	}
+	voters := map[string]bool{}
+	for _, server := range raft.Servers {
+		if server.Voter {
+			voters[server.Node] = true
+		}
+	}
+	return voters, nil
 }
 
 // grantVotes lets autopilot give servers votes when there are three or more: one can fail then. Of two the

@@ -82,16 +82,11 @@ func (w *witness) read(ctx context.Context, s *sight) error {
 		w.looks++
 		return nil
 	}
-	raft, err := w.store.client.Operator().RaftGetConfiguration((&api.QueryOptions{}).WithContext(ctx))
+	voters, err := w.store.voters(ctx, false)
 	if err != nil {
 		return err
 	}
-	w.voters = 0
-	for _, server := range raft.Servers {
-		if server.Voter {
-			w.voters++
-		}
-	}
+	w.voters = len(voters)
 	w.looks++
 	s.voters, w.lone = w.voters, w.voters == 1
 	return nil

@@ -230,3 +230,22 @@ func TestAccessorIsAUUID(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestSuccessorLivesHasAllFilesAndAVote(t *testing.T) {
+	yes := map[string]bool{"a": true, "b": true}
+	for _, test := range []struct {
+		status          int
+		holders, voters map[string]bool
+		want            string
+	}{
+		{memberAlive, yes, yes, "b"},
+		{memberAlive + 3, yes, yes, ""},
+		{memberAlive, map[string]bool{"a": true}, yes, ""},
+		{memberAlive, yes, map[string]bool{"a": true}, ""}, // of two servers the founder alone votes
+	} {
+		members := []member{{Name: "a", Status: memberAlive}, {Name: "b", Status: test.status}}
+		if got := pickSuccessor("a", members, test.holders, test.voters); got != test.want {
+			t.Errorf("%+v: '%s'", test, got)
+		}
+	}
+}

@@ -59,12 +59,7 @@ func status(ctx context.Context, c *config, s *store) fullStatus {
 	for _, each := range members {
 		all.Members[each.Name] = memberWords[each.Status]
 	}
-	voters := map[string]bool{}
-	if raft, err := s.client.Operator().RaftGetConfiguration(reading(ctx, true)); err == nil {
-		for _, server := range raft.Servers {
-			voters[server.Node] = server.Voter
-		}
-	}
+	voters, _ := s.voters(ctx, true)
 	for name := range c.Servers {
 		all.Servers[name] = serverStatus{Alive: all.Members[name] == "alive", Voter: voters[name]}
 	}

@@ -285,8 +285,8 @@ func (t *tree) holders(ctx context.Context, digest string) (map[string]bool, err
 	return holders, err
 }
 
-// completeElsewhere is a living server that has all files, "" if there is none.
-func (t *tree) completeElsewhere(ctx context.Context) (string, error) {
+// successor is a server that can serve if this one doesn't lead any more, "" if there is none.
+func (t *tree) successor(ctx context.Context) (string, error) {
 	files, err := t.store.files(ctx)
 	if err != nil {
 		return "", err
@@ -295,13 +295,22 @@ func (t *tree) completeElsewhere(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	voters, err := t.store.voters(ctx, false)
+	if err != nil {
+		return "", err
+	}
 	members, err := t.store.members(ctx)
+	return pickSuccessor(t.config.Name, members, holders, voters), err
+}
+
+// pickSuccessor names one that lives, has all files and a vote: others can't be elected.
+func pickSuccessor(own string, members []member, holders, voters map[string]bool) string {
 	for _, each := range members {
-		if each.Name != t.config.Name && each.Status == memberAlive && holders[each.Name] {
-			return each.Name, err
+		if each.Name != own && each.Status == memberAlive && holders[each.Name] && voters[each.Name] {
+			return each.Name
 		}
 	}
-	return "", err
+	return ""
 }
 
 // digestOf names a set of files.
