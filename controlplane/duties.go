@@ -121,19 +121,19 @@ func (s *store) members(ctx context.Context) (all []member, err error) {
 	return all, err
 }
 
-// voters are the servers that have a vote; stale: as this server has it, leader or not.
-func (s *store) voters(ctx context.Context, stale bool) (map[string]bool, error) {
+// voters names the servers that have a vote, those nobody has met yet "(unknown)"; stale: as this server has it,
+// leader or not.
+func (s *store) voters(ctx context.Context, stale bool) (names []string, err error) {
 	raft, err := s.client.Operator().RaftGetConfiguration(reading(ctx, stale))
 	if err != nil {
 		return nil, err
 	}
-	voters := map[string]bool{}
 	for _, server := range raft.Servers {
 		if server.Voter {
-			voters[server.Node] = true
+			names = append(names, server.Node)
 		}
 	}
-	return voters, nil
+	return names, nil
 }
 
 // grantVotes lets autopilot give servers votes when there are three or more: one can fail then. Of two the

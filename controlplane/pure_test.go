@@ -232,16 +232,17 @@ func TestAccessorIsAUUID(t *testing.T) {
 }
 
 func TestSuccessorLivesHasAllFilesAndAVote(t *testing.T) {
-	yes := map[string]bool{"a": true, "b": true}
+	holders, voters := map[string]bool{"a": true, "b": true}, []string{"a", "b"}
 	for _, test := range []struct {
-		status          int
-		holders, voters map[string]bool
-		want            string
+		status  int
+		holders map[string]bool
+		voters  []string
+		want    string
 	}{
-		{memberAlive, yes, yes, "b"},
-		{memberAlive + 3, yes, yes, ""},
-		{memberAlive, map[string]bool{"a": true}, yes, ""},
-		{memberAlive, yes, map[string]bool{"a": true}, ""}, // of two servers the founder alone votes
+		{memberAlive, holders, voters, "b"},
+		{memberAlive + 3, holders, voters, ""},
+		{memberAlive, map[string]bool{"a": true}, voters, ""},
+		{memberAlive, holders, []string{"a"}, ""}, // of two servers the founder alone votes
 	} {
 		members := []member{{Name: "a", Status: memberAlive}, {Name: "b", Status: test.status}}
 		if got := pickSuccessor("a", members, test.holders, test.voters); got != test.want {

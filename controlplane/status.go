@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // This file owns what the program tells about itself and the servers.
@@ -61,7 +62,7 @@ func status(ctx context.Context, c *config, s *store) fullStatus {
 	}
 	voters, _ := s.voters(ctx, true)
 	for name := range c.Servers {
-		all.Servers[name] = serverStatus{Alive: all.Members[name] == "alive", Voter: voters[name]}
+		all.Servers[name] = serverStatus{Alive: all.Members[name] == "alive", Voter: slices.Contains(voters, name)}
 	}
 	return all
 }

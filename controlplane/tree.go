@@ -304,9 +304,9 @@ func (t *tree) successor(ctx context.Context) (string, error) {
 }
 
 // pickSuccessor names one that lives, has all files and a vote: others can't be elected.
-func pickSuccessor(own string, members []member, holders, voters map[string]bool) string {
+func pickSuccessor(own string, members []member, holders map[string]bool, voters []string) string {
 	for _, each := range members {
-		if each.Name != own && each.Status == memberAlive && holders[each.Name] && voters[each.Name] {
+		if each.Name != own && each.Status == memberAlive && holders[each.Name] && slices.Contains(voters, each.Name) {
 			return each.Name
 		}
 	}
