@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -175,15 +176,51 @@ func TestValuesInParts(t *testing.T) {
 	}
 }
 
+// givenBy is a boot server that gives a machine's entry as it is in consul, after some other answers: a text, or
+// none, which is a failure.
+func givenBy(t *testing.T, s *store, before ...string) bootServer {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var text string
+		if len(before) > 0 {
+			text, before = before[0], before[1:]
+		} else if pair, err := s.get(r.Context(), entryPrefix+path.Base(path.Dir(r.URL.Path)), false); err == nil && pair != nil {
+			text = string(pair.Value)
+		}
+		if text == "" {
+			http.Error(w, "not the boot server now", http.StatusServiceUnavailable)
+		}
+		io.WriteString(w, text)
+	}))
+	t.Cleanup(server.Close)
+	return bootServer(server.URL)
+}
+
+func TestEntryIsAwaitedAtTheBootServer(t *testing.T) {
+	ctx, s := fresh(t)
+	sum := sumOf([]byte("overlay"))
+	now, old := entry{"san", sum, ""}.text(mac1), entry{"older", sum, ""}.text(mac1)
+	must(t, givenBy(t, s, "").awaitEntry(ctx, s, mac1)) // removed: nothing to wait for
+	must(t, s.put(ctx, entryPrefix+mac1, []byte(now)))
+	must(t, givenBy(t, s).awaitEntry(ctx, s, mac1))
+	for _, each := range []struct{ answer, told string }{
+		{"", "but not yet at http://127.0.0.1:"}, {"", "503 Service Unavailable"}, {old, `it gives "image=/images/older`},
+	} {
+		mustFail(t, givenBy(t, s, each.answer).awaitEntry(ctx, impatient(t), mac1), each.told)
+		must(t, givenBy(t, s, each.answer, each.answer).awaitEntry(ctx, s, mac1))
+	}
+}
+
 func TestBootEntry(t *testing.T) {
 	ctx, s := fresh(t)
+	boot := givenBy(t, s)
 	overlay := archive(t, etcFile("etc/hostname", 400<<10))
 	sum := sumOf(overlay)
 	set := func(input string) error {
-		return bootEntry(ctx, s, strings.NewReader(input), io.Discard, []string{"set", mac1, "san", sum})
+		return bootEntry(ctx, s, boot, strings.NewReader(input), io.Discard, []string{"set", mac1, "san", sum})
 	}
 	for _, args := range [][]string{{"set", mac1, "san", sum}, {"commit", mac1}} {
-		mustFail(t, bootEntry(ctx, impatient(t), strings.NewReader(""), io.Discard, args), "has not brought")
+		mustFail(t, bootEntry(ctx, impatient(t), boot, strings.NewReader(""), io.Discard, args), "has not brought")
 	}
 	founded(t, ctx, s)
 	mustFail(t, set(string(overlay)), "images/san.layers is not in the boot tree")
@@ -191,10 +228,13 @@ func TestBootEntry(t *testing.T) {
 	mustFail(t, set("something else"), "has sha256")
 	must(t, set(string(overlay)))
 	must(t, set("not read: it is there")) // which is allowed to be anything
+	boot = givenBy(t, s, entry{"older", sum, ""}.text(mac1))
+	must(t, set(""))
+	mustFail(t, bootEntry(ctx, impatient(t), givenBy(t, s, ""), nil, io.Discard, []string{"set", mac1, "san", sum}), "not yet at")
 	commit := archive(t, etcFile("etc/fstab", 5))
-	must(t, bootEntry(ctx, s, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac1}))
-	mustFail(t, bootEntry(ctx, s, strings.NewReader("x"), io.Discard, []string{"commit", mac1}), "no readable tar.gz")
-	mustFail(t, bootEntry(ctx, s, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac2}), "no boot.env")
+	must(t, bootEntry(ctx, s, boot, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac1}))
+	mustFail(t, bootEntry(ctx, s, boot, strings.NewReader("x"), io.Discard, []string{"commit", mac1}), "no readable tar.gz")
+	mustFail(t, bootEntry(ctx, s, boot, strings.NewReader(string(commit)), io.Discard, []string{"commit", mac2}), "no boot.env")
 	must(t, set("")) // keeps the commit
 	entries, err := s.entries(ctx)
 	must(t, err)
@@ -202,12 +242,12 @@ func TestBootEntry(t *testing.T) {
 		t.Errorf("entries: %+v", entries)
 	}
 	var said strings.Builder
-	must(t, bootEntry(ctx, s, nil, &said, []string{"show", mac1}))
-	must(t, bootEntry(ctx, s, nil, &said, []string{"show", mac2}))
+	must(t, bootEntry(ctx, s, boot, nil, &said, []string{"show", mac1}))
+	must(t, bootEntry(ctx, s, boot, nil, &said, []string{"show", mac2}))
 	if e, err := parseEntry(said.String()); err != nil || e.commit != sumOf(commit) {
 		t.Errorf("shown: %v %+v", err, e)
 	}
-	must(t, bootEntry(ctx, s, nil, io.Discard, []string{"remove", mac1}))
+	must(t, bootEntry(ctx, s, boot, nil, io.Discard, []string{"remove", mac1}))
 	if entries, _ = s.entries(ctx); len(entries) != 0 {
 		t.Errorf("left: %+v", entries)
 	}

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 )
 
-// This file owns machines' entries: boot.env as text and as a value, and publishing one with its blob.
+// This file owns machines' entries: boot.env as text and as a value, publishing one with its blob, and that the boot
+// server gives what was published.
 
 // entry is what boot.env says; docs/architecture.md has the format.
 type entry struct {
@@ -150,8 +153,38 @@ func sumOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// bootEntry is the command boot-entry: set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | show MAC | remove MAC.
-func bootEntry(ctx context.Context, s *store, input io.Reader, output io.Writer, args []string) error {
+// bootServer is where machines get the tree, http://ADDRESS.
+type bootServer string
+
+// awaitEntry waits, while there is patience, until the boot server gives the machine's entry as it is in consul: its
+// copy follows later, by minutes if the image has to come from another server.
+func (b bootServer) awaitEntry(ctx context.Context, s *store, mac string) error {
+	at := string(b) + "/machines/" + mac + "/boot.env"
+	for late := time.Now().Add(15 * time.Second); ; pause(ctx, shortest) {
+		pair, err := s.get(ctx, entryPrefix+mac, false)
+		if err != nil || pair == nil { // nil: somebody removed it
+			return err
+		}
+		seen, err := readText(ctx, at)
+		if err == nil && seen == string(pair.Value) {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("it gives %q", seen)
+		}
+		if ctx.Err() != nil || time.Now().After(s.patience) {
+			return fmt.Errorf("the entry is in consul, but not yet at %s: %w", at, err)
+		}
+		if time.Now().After(late) {
+			fmt.Fprintf(os.Stderr, "waiting for %s, %.0f s at most: %v\n", at, time.Until(s.patience).Seconds(), err)
+			late = s.patience
+		}
+	}
+}
+
+// bootEntry is the command boot-entry: set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | show MAC | remove MAC. What was
+// set or committed is what the machine gets when the command is done.
+func bootEntry(ctx context.Context, s *store, boot bootServer, input io.Reader, output io.Writer, args []string) error {
 	usage := errors.New("usage: boot-entry set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | show MAC | remove MAC")
 	if len(args) < 2 {
 		return usage
@@ -162,7 +195,10 @@ func bootEntry(ctx context.Context, s *store, input io.Reader, output io.Writer,
 	}
 	switch {
 	case args[0] == "set" && len(args) == 4:
-		return setEntry(ctx, s, mac, args[2], args[3], input)
+		if err := setEntry(ctx, s, mac, args[2], args[3], input); err != nil {
+			return err
+		}
+		return boot.awaitEntry(ctx, s, mac)
 	case args[0] == "commit" && len(args) == 2:
 		if err := awaitImport(ctx, s); err != nil {
 			return err
@@ -174,7 +210,10 @@ func bootEntry(ctx context.Context, s *store, input io.Reader, output io.Writer,
 		if err := checkCommit(data); err != nil {
 			return fmt.Errorf("standard input: %w; nothing was changed", err)
 		}
-		return publishCommit(ctx, s, mac, data)
+		if err := publishCommit(ctx, s, mac, data); err != nil {
+			return err
+		}
+		return boot.awaitEntry(ctx, s, mac)
 	case args[0] == "show" && len(args) == 2:
 		pair, err := s.get(ctx, entryPrefix+mac, false)
 		if err == nil && pair != nil {

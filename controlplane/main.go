@@ -76,7 +76,7 @@ func command(ctx context.Context, args []string) error {
 	case args[0] == "founds" && len(args) == 1:
 		return founds(ctx, c)
 	case args[0] == "boot-entry":
-		return bootEntry(ctx, s, os.Stdin, os.Stdout, args[1:])
+		return bootEntry(ctx, s, bootServer("http://"+c.bootIP()), os.Stdin, os.Stdout, args[1:])
 	case args[0] == "boot-image":
 		return bootImage(ctx, l, os.Stdin, os.Stdout, args[1:])
 	case args[0] == "boot-file":

@@ -354,19 +354,12 @@ func (t *tree) fetchFrom(ctx context.Context, at, name string, line fileLine) er
 	// A server that stops in the middle mustn't keep this one: 128 KiB/s is slow.
 	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(line.size/(128<<10))*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	content, err := open(ctx, t.client, at)
 	if err != nil {
 		return err
 	}
-	answer, err := t.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", at, answer.Status)
-	}
-	return t.take(answer.Body, name, line)
+	defer content.Close()
+	return t.take(content, name, line)
 }
 
 func (t *tree) take(content io.Reader, name string, line fileLine) error {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -45,6 +47,39 @@ func treeHandler(tree string, ready func() bool, allowed func(name string) bool)
 		w.Header().Set("Content-Type", "application/octet-stream")
 		http.ServeContent(w, r, "", info.ModTime(), file)
 	})
+}
+
+// textBytes is more than any text of the tree has.
+const textBytes = 64 << 10
+
+// open gets a file from another server; the caller closes it.
+func open(ctx context.Context, client *http.Client, at string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
+		return nil, fmt.Errorf("%s: %s", at, answer.Status)
+	}
+	return answer.Body, nil
+}
+
+// readText gets a small file.
+func readText(ctx context.Context, at string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	content, err := open(ctx, http.DefaultClient, at)
+	if err != nil {
+		return "", err
+	}
+	defer content.Close()
+	text, err := io.ReadAll(io.LimitReader(content, textBytes))
+	return string(text), err
 }
 
 // bootPath tells whether machines that boot may have the file.
