@@ -99,10 +99,12 @@ class Rack:
 
 
 @contextmanager
-def rewritten(file: Path, content: str) -> Iterator[None]:
-    """The file with another content, for a while."""
+def packaged(role: str, package: str) -> Iterator[None]:
+    """The role's image has one package more, for a while."""
+    file = PROJECT / "guest" / "roles" / role / "packages"
     before = file.read_text()
-    file.write_text(content)
+    assert package not in before
+    file.write_text(f"{before}{package}\n")
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ from drills import (
     watch,
 )
 from probes import probe, settings_of
-from racks import Rack
+from racks import Rack, packaged
 
 from config.consul import PROOF_S
 
@@ -178,22 +178,39 @@ def test_without_a_quorum_nobody_serves(rack: Rack, attempt: int) -> None:
         assert_healthy(rack)
 
 
+# A server's copy of the boot tree follows consul's entries a moment later.
+IN_COPY = """for n in $(seq 60); do
+    grep -q {} /var/lib/boot-tree/machines/*/boot.env /media/stick/machines/*/boot.env && exit
+    sleep 1
+done 2>/dev/null; exit 1"""
+
+
 def test_a_commit_made_without_a_leader_arrives_when_there_is_one(rack: Rack, attempt: int) -> None:
     old = assert_healthy(rack)
     rack.lab("ssh", "router", "--", f"echo {attempt} >/etc/rack/drill")
     kill(rack, old)
     rack.lab("ssh", "router", "--", "lbu", "commit")
     new = leader(rack)
-    entry = rack.lab(
-        "ssh",
-        new,
-        "--",
-        "cat /var/lib/boot-tree/machines/*/boot.env /media/stick/machines/*/boot.env || true",
-    )
     sha256 = rack.lab("ssh", "router", "--", "lbu package - | sha256sum").split()[0]
-    assert f"commit_sha256={sha256}" in entry
+    rack.lab("ssh", new, "--", IN_COPY.format(f"commit_sha256={sha256}"))
     revive(rack, old)
     assert_healthy(rack)
+
+
+def test_an_image_reaches_its_machines_from_a_server_that_does_not_lead(
+    rack: Rack, attempt: int
+) -> None:
+    """It is published on the first server, which others that lead fetch it from."""
+    first = settings_of(rack).topology.boot_servers[0]
+    if assert_healthy(rack) == first:
+        kill(rack, first)
+        revive(rack, first)
+    assert assert_healthy(rack) != first
+    with packaged("san", "nftables"):
+        rack.pulumi("up", "--yes", "--skip-preview")
+        rack.lab("ssh", "san1", "--", "nft", "--version")
+    rack.pulumi("up", "--yes", "--skip-preview")
+    assert assert_healthy(rack) != first
 
 
 def test_a_full_volume_of_one_server_leaves_the_others_serving(rack: Rack, attempt: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from checks import Writer, assert_array, assert_serves, boots, topology_of
 from leftovers import LEFTOVERS
 from probes import PXE_ASKS_S, Probe, probe, settings_of
-from racks import PROJECT, Rack, rewritten
+from racks import Rack, packaged
 
 from config import addressing
 from config.settings import BMC_USER
@@ -125,9 +125,7 @@ def test_a_larger_volume_is_an_update_up_to_the_file_system(rack: Rack) -> None:
 
 
 def test_a_package_of_a_role_reaches_the_running_machines(rack: Rack) -> None:
-    packages = PROJECT / "guest" / "roles" / "nfs" / "packages"
-    assert "nftables" not in packages.read_text()
-    with rewritten(packages, packages.read_text() + "nftables\n"):
+    with packaged("nfs", "nftables"):
         planned = rack.planned()
         assert planned == dict.fromkeys(
             ("laptop-image-nfs", "nfs1-boot-entry", "nfs1-boot-tree", "nfs1-ready"), "update"
