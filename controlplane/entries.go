@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/consul/api"
 )
@@ -160,26 +158,20 @@ type bootServer string
 // copy follows later, by minutes if the image has to come from another server.
 func (b bootServer) awaitEntry(ctx context.Context, s *store, mac string) error {
 	at := string(b) + "/machines/" + mac + "/boot.env"
-	for late := time.Now().Add(15 * time.Second); ; pause(ctx, shortest) {
-		pair, err := s.get(ctx, entryPrefix+mac, false)
+	return s.call(ctx, func(ctx context.Context) error {
+		pair, _, err := s.kv.Get(entryPrefix+mac, reading(ctx, false))
 		if err != nil || pair == nil { // nil: somebody removed it
 			return err
 		}
 		seen, err := readText(ctx, at)
-		if err == nil && seen == string(pair.Value) {
-			return nil
-		}
-		if err == nil {
+		if err == nil && seen != string(pair.Value) {
 			err = fmt.Errorf("it gives %q", seen)
 		}
-		if ctx.Err() != nil || time.Now().After(s.patience) {
+		if err != nil {
 			return fmt.Errorf("the entry is in consul, but not yet at %s: %w", at, err)
 		}
-		if time.Now().After(late) {
-			fmt.Fprintf(os.Stderr, "waiting for %s, %.0f s at most: %v\n", at, time.Until(s.patience).Seconds(), err)
-			late = s.patience
-		}
-	}
+		return nil
+	})
 }
 
 // bootEntry is the command boot-entry: set MAC IMAGE_KEY OVERLAY_SHA256 | commit MAC | show MAC | remove MAC. What was

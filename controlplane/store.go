@@ -72,7 +72,7 @@ func (s *store) call(ctx context.Context, f func(context.Context) error) error {
 			return err
 		}
 		if !late {
-			fmt.Fprintf(os.Stderr, "waiting for consul, %.0f s at most: %v\n", time.Until(s.patience).Seconds(), err)
+			fmt.Fprintf(os.Stderr, "waiting, %.0f s at most: %v\n", time.Until(s.patience).Seconds(), err)
 		}
 		select {
 		case <-ctx.Done():

@@ -71,8 +71,6 @@ func open(ctx context.Context, client *http.Client, at string) (io.ReadCloser, e
 
 // readText gets a small file.
 func readText(ctx context.Context, at string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
 	content, err := open(ctx, http.DefaultClient, at)
 	if err != nil {
 		return "", err

@@ -179,10 +179,11 @@ def test_without_a_quorum_nobody_serves(rack: Rack, attempt: int) -> None:
 
 
 # A server's copy of the boot tree follows consul's entries a moment later.
-IN_COPY = """for n in $(seq 60); do
-    grep -q {} /var/lib/boot-tree/machines/*/boot.env /media/stick/machines/*/boot.env && exit
+IN_COPY = """entries="/var/lib/boot-tree/machines/*/boot.env /media/stick/machines/*/boot.env"
+for n in $(seq 60); do
+    grep -q {} $entries && exit
     sleep 1
-done 2>/dev/null; exit 1"""
+done 2>/dev/null; cat $entries; exit 1"""
 
 
 def test_a_commit_made_without_a_leader_arrives_when_there_is_one(rack: Rack, attempt: int) -> None:
