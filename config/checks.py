@@ -43,6 +43,7 @@ from config.units import MIB, format_size
 MOVED = (
     256 * MIB
 )  # of a boot server: consul's state, and twice the tree while it is brought up to date
+FEWEST_VOTES = 3  # servers, of which one may fail (controlplane/duties.go, grantVotes)
 FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
 PLACE: Mapping[type[Guest], type[Hypervisor]] = {
     San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode, ConsulServer: ComputeNode,
@@ -64,6 +65,7 @@ def problems(stack: str, topology: Topology) -> Iterator[Problem]:
     yield from _places(topology)
     yield from _references(topology)
     yield from _control_plane(topology)
+    yield from _votes(topology)
     yield from _moving(topology)
     yield from _reach(topology)
     yield from _arrays(topology)
@@ -199,6 +201,30 @@ def _control_plane(topology: Topology) -> Iterator[Problem]:
             f"machines.{topology.founder}.role", "founder", "it takes over nobody's duty alone",
             "add a machine of role consul, or give it the role boot-server",
         )  # fmt: skip
+
+
+def _votes(topology: Topology) -> Iterator[Problem]:
+    """One failure must leave a majority of the votes (Raft dissertation, section 3.2).
+
+    Of two servers the founder alone votes. Its own state is on its stick or mirrored with
+    memory, and that of a guest on a mirror of several SANs outlives one of them.
+    """
+    servers = topology.consul_servers
+    if len(servers) < FEWEST_VOTES:
+        return
+    held: dict[str, list[str]] = {}
+    for name, server in topology.of(ConsulServer).items():
+        for place in (server.node, *{san for san, _ in server.legs if len(server.legs) == 1}):
+            held.setdefault(place, []).append(name)
+    for name, node in topology.moves.items():
+        held.setdefault(node, []).append(name)
+    for place, names_there in held.items():
+        if 2 * len(names_there) >= len(servers):
+            yield Problem(
+                f"machines.{place}", ", ".join(names_there),
+                f"without {place} a majority of the {len(servers)} consul servers must go on",
+                "have one of them on another node, with its volume on another SAN",
+            )  # fmt: skip
 
 
 def _moving(topology: Topology) -> Iterator[Problem]:

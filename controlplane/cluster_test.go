@@ -2,7 +2,7 @@
 
 package main
 
-// Three servers, each a consul and a daemon, on loopback: who serves when the leader's consul stands still.
+// Three servers, each a consul and a daemon, on loopback: who serves when the leader can't.
 
 import (
 	"context"
@@ -53,74 +53,113 @@ func startAgent(t *testing.T, address string, founder bool) *os.Process {
 	return agent.Process
 }
 
-func TestOneOfThreeServes(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
+// cluster is three servers on loopback, "a" the founder.
+type cluster struct {
+	agents  map[string]*os.Process
+	gates   map[string]*timedGate
+	daemons map[string]*daemon
+	disks   map[string]chan struct{} // a write waits while its server's is full
+	overlap atomic.Value             // when more than one gate was open, and which
+}
+
+// open names the servers whose gates are open.
+func (c *cluster) open() (names string) {
+	for name, g := range c.gates {
+		if g.isOpen() {
+			names += name
+		}
+	}
+	return names
+}
+
+// voters is how many servers have a vote, as the founder knows it.
+func (c *cluster) voters() int {
+	names, _ := c.daemons["a"].store.voters(context.Background(), true)
+	return len(names)
+}
+
+// threeServers starts them, and waits until each has a vote and the founder serves.
+func threeServers(t *testing.T, ctx context.Context) *cluster {
+	t.Helper()
 	must(t, os.MkdirAll(runDir, 0o755))
 	servers := map[string]string{"a": "127.7.0.1", "b": "127.7.0.2", "c": "127.7.0.3"}
-	agents, gates, daemons := map[string]*os.Process{}, map[string]*timedGate{}, map[string]*daemon{}
+	made := &cluster{map[string]*os.Process{}, map[string]*timedGate{}, map[string]*daemon{}, map[string]chan struct{}{}, atomic.Value{}}
 	for _, name := range []string{"a", "b", "c"} {
-		agents[name] = startAgent(t, servers[name], name == "a")
+		agent, disk := startAgent(t, servers[name], name == "a"), make(chan struct{}, 1)
 		c := serverConfig(t, name)
 		c.Address, c.Servers, c.Founder, c.PeerPort, c.ProofSeconds = servers[name], servers, name == "a", 8180, 2
 		if c.Founder {
 			stick(t, c.Tree)
 		}
-		gates[name] = &timedGate{}
-		d := newDaemon(c, storeAt(t, servers[name]+":8500"), gates[name])
-		daemons[name] = d
+		gate := &timedGate{}
+		d := newDaemon(c, storeAt(t, servers[name]+":8500"), gate)
+		d.watchdog.signal = func(signal syscall.Signal) error { return agent.Signal(signal) }
+		d.watchdog.write = func() error { disk <- struct{}{}; <-disk; return c.writeState() }
+		made.agents[name], made.gates[name], made.daemons[name], made.disks[name] = agent, gate, d, disk
 		go listen(ctx, net.JoinHostPort(c.Address, "8180"), treeHandler(c.Tree, func() bool { return true }, d.tree.has))
 		go d.tree.run(ctx)
+		go d.watchdog.run(ctx)
 		go d.run(ctx)
 	}
-	open := func() (names string) {
-		for name, g := range gates {
-			if g.isOpen() {
-				names += name
-			}
-		}
-		return names
-	}
-	var overlap atomic.Value
 	go func() {
 		for ; ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
-			if names := open(); len(names) > 1 {
-				overlap.Store(fmt.Sprintf("%.3f %s", sinceBoot().Seconds(), names))
+			if names := made.open(); len(names) > 1 {
+				made.overlap.Store(fmt.Sprintf("%.3f %s", sinceBoot().Seconds(), names))
 			}
 		}
 	}()
-	within(t, time.Minute, "the founder serves", func() bool { return open() == "a" })
+	within(t, time.Minute, "the founder serves", func() bool { return made.open() == "a" })
 	within(t, 2*time.Minute, "three votes and complete trees", func() bool {
-		for _, d := range daemons {
+		for _, d := range made.daemons {
 			if !d.tree.isSynced() {
 				return false
 			}
 		}
-		raft, err := daemons["a"].store.client.Operator().RaftGetConfiguration(nil)
-		voters := 0
-		if err == nil {
-			for _, server := range raft.Servers {
-				if server.Voter {
-					voters++
-				}
-			}
-		}
-		return voters == 3
+		return made.voters() == 3
 	})
 	time.Sleep(3 * time.Second) // the lone lease is lowered
-	for range 2 {
-		before := open()
-		if len(before) != 1 {
-			t.Fatalf("open: '%s'", before)
-		}
-		must(t, agents[before].Signal(syscall.SIGSTOP))
-		began := time.Now()
-		within(t, time.Minute, "another serves", func() bool { now := open(); return now != "" && now != before })
-		t.Logf("after %s stopped %s served in %.1f s", before, open(), time.Since(began).Seconds())
-		must(t, agents[before].Signal(syscall.SIGCONT))
-		time.Sleep(8 * time.Second)
-	}
-	if seen := overlap.Load(); seen != nil {
-		t.Errorf("two gates were open at %v", seen)
+	return made
+}
+
+// Twice the one who serves can't any more, and another does: first the founder, then a server that had followed.
+func TestOneOfThreeServes(t *testing.T) {
+	for _, each := range []struct {
+		fault      string
+		fail, mend func(c *cluster, server string)
+	}{
+		{
+			"its consul stands still",
+			func(c *cluster, server string) { must(t, c.agents[server].Signal(syscall.SIGSTOP)) },
+			func(c *cluster, server string) { must(t, c.agents[server].Signal(syscall.SIGCONT)) },
+		},
+		{
+			"its disk hangs",
+			func(c *cluster, server string) { c.disks[server] <- struct{}{} },
+			func(c *cluster, server string) { <-c.disks[server] },
+		},
+	} {
+		t.Run(each.fault, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+			defer cancel()
+			c := threeServers(t, ctx)
+			for range 2 {
+				before := c.open()
+				if len(before) != 1 {
+					t.Fatalf("open: '%s'", before)
+				}
+				each.fail(c, before)
+				began := time.Now()
+				within(t, time.Minute, "another serves", func() bool { now := c.open(); return now != "" && now != before })
+				t.Logf("after %s failed %s served in %.1f s", before, c.open(), time.Since(began).Seconds())
+				each.mend(c, before)
+				within(t, time.Minute, "it follows", func() bool {
+					leader, err := c.daemons[before].store.client.Status().Leader()
+					return err == nil && leader != "" && leader != c.daemons[before].config.rpcAt(c.daemons[before].config.Address)
+				})
+			}
+			if seen := c.overlap.Load(); seen != nil {
+				t.Errorf("two gates were open at %v", seen)
+			}
+		})
 	}
 }

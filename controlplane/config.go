@@ -26,6 +26,7 @@ type config struct {
 	Tree             string            `json:"tree"`               // folder of the boot tree
 	NodeTree         string            `json:"node_tree"`          // what the node shares of it with this guest; empty: no guest
 	State            string            `json:"state"`              // folder of consul's state
+	PIDFile          string            `json:"pid_file"`           // where the agent has its process number
 	Founder          bool              `json:"founder"`            // the server with the stick
 	Servers          map[string]string `json:"servers"`            // name: address, this one too
 	ProofSeconds     int               `json:"proof_seconds"`      // how long a proof of leadership counts
@@ -85,8 +86,8 @@ func parseConfig(text []byte) (*config, error) {
 	if c.ProofSeconds < 1 || c.LoneProofSeconds < c.ProofSeconds {
 		return nil, fmt.Errorf("proof_seconds %d and lone_proof_seconds %d: at least 1, the lone one not less", c.ProofSeconds, c.LoneProofSeconds)
 	}
-	if c.Device == "" || c.Tree == "" || c.State == "" || c.RPCPort == 0 || c.PeerPort == 0 {
-		return nil, fmt.Errorf("a server needs device, tree, state, rpc_port and peer_port")
+	if c.Device == "" || c.Tree == "" || c.State == "" || c.PIDFile == "" || c.RPCPort == 0 || c.PeerPort == 0 {
+		return nil, fmt.Errorf("a server needs device, tree, state, pid_file, rpc_port and peer_port")
 	}
 	return c, nil
 }

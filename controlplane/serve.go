@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,19 +19,21 @@ const shortest = 200 * time.Millisecond
 
 // daemon is one server's.
 type daemon struct {
-	config  *config
-	store   *store
-	tree    *tree
-	dhcp    *dhcp
-	gate    gate
-	witness *witness
-	decider *decider
-	duties  *duties
+	config   *config
+	store    *store
+	tree     *tree
+	dhcp     *dhcp
+	gate     gate
+	witness  *witness
+	decider  *decider
+	duties   *duties
+	watchdog *watchdog
 
 	until   atomic.Int64 // the gate's end, for the web handler; 0: closed
 	serving bool
 	leading func()        // ends the leader's duties; nil: there are none
 	leader  string        // last seen
+	voters  int           // last seen, when it led; 0: it hasn't yet
 	led     chan struct{} // there is a leader, another one maybe
 	said    ownStatus
 }
@@ -50,7 +53,10 @@ func serve(ctx context.Context, c *config, s *store) error {
 		treeHandler(c.Tree, func() bool { return true }, d.tree.has))
 	go d.tree.run(ctx)
 	go keepSnapshots(ctx, c, s)
+	var watching sync.WaitGroup
+	watching.Go(func() { d.watchdog.run(ctx) })
 	d.run(ctx)
+	watching.Wait()
 	return nil
 }
 
@@ -59,9 +65,10 @@ func newDaemon(c *config, s *store, g gate) *daemon {
 	t := newTree(c, s)
 	return &daemon{
 		config: c, store: s, gate: g, tree: t, dhcp: newDHCP(c, s, its.owns), decider: its,
-		duties:  &duties{config: c, store: s, tree: t},
-		witness: &witness{config: c, store: s, began: sinceBoot()},
-		led:     make(chan struct{}, 1),
+		duties:   &duties{config: c, store: s, tree: t},
+		witness:  &witness{config: c, store: s, began: sinceBoot()},
+		watchdog: newWatchdog(c),
+		led:      make(chan struct{}, 1),
 	}
 }
 
@@ -124,6 +131,10 @@ func (d *daemon) act(ctx context.Context, s sight) time.Duration {
 			wakeUp(d.led)
 		}
 	}
+	if s.proved {
+		d.voters = s.voters
+	}
+	d.watchdog.leads.Store(s.leader == d.config.Name && d.voters != 1)
 	v := d.decider.judge(s)
 	if s.proved && d.leading == nil {
 		its, cancel := context.WithCancel(ctx)

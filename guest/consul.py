@@ -14,6 +14,7 @@ from guest import network
 from guest.settings import BOOT_TREE, CONSUL_STATE
 
 CONFIG = "etc/consul.d"
+PID_FILE = "/run/consul.pid"
 NODE_TREE = "/media/tree"  # guest/initramfs mounts what its node shares with a guest there
 TREE_IN_MEMORY = "/var/lib/boot-tree"  # a consul guest's own copy of the boot tree
 
@@ -74,6 +75,7 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
         "node_name": name,
         "node_id": secrets.derive_uuid(seed, f"consul node {stack} {name}"),
         "data_dir": CONSUL_STATE,
+        "pid_file": PID_FILE,
         "bind_addr": _address(topology, name),
         "client_addr": "127.0.0.1",
         "ports": {
@@ -139,6 +141,7 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
         "tree": BOOT_TREE if isinstance(machine, Founder) else TREE_IN_MEMORY,
         "node_tree": "" if isinstance(machine, Founder) else NODE_TREE,
         "state": CONSUL_STATE,
+        "pid_file": PID_FILE,
         "founder": isinstance(machine, Founder),
         "servers": {each: _address(topology, each) for each in topology.consul_servers},
         "proof_seconds": consul.PROOF_S,

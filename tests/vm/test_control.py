@@ -19,6 +19,7 @@ from drills import (
     cut_off,
     kill,
     leader,
+    led_by_a_guest,
     phases,
     qemu,
     revive,
@@ -28,6 +29,7 @@ from probes import probe, settings_of
 from racks import Rack, packaged
 
 from config.consul import PROOF_S
+from config.topology import ConsulServer, San
 
 pytestmark = [pytest.mark.control, pytest.mark.timeout(3600), pytest.mark.usefixtures("raised")]
 
@@ -114,6 +116,20 @@ def test_killed_leader_is_followed(rack: Rack, attempt: int) -> None:
         take_over(rack, watching, old, killed)
         revive(rack, old)
         assert_healthy(rack)
+
+
+def test_leader_whose_san_loses_power_is_followed(rack: Rack, attempt: int) -> None:
+    old = led_by_a_guest(rack)
+    ((san, _),) = topology_of(rack).of(ConsulServer)[old].legs
+    node = topology_of(rack).of(San)[san].node
+    with watch(rack) as watching:
+        since = kill(rack, node)
+        take_over(rack, watching, old, since)
+        switched_on = watching.now()
+        revive(rack, node)
+        print(f"{node} was ready {watching.now() - switched_on:.0f} s after it was switched on")
+        assert_healthy(rack)
+        print(f"all was healthy {watching.now() - switched_on:.0f} s after that")
 
 
 def test_leader_killed_while_a_node_boots_leaves_it_configured(rack: Rack, attempt: int) -> None:

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// watched runs a watchdog whose disk takes the given times for its writes, one after another, then none. It gives the
+// signals sent to consul, each with the second it was sent in.
+func watched(t *testing.T, leads func(second int) bool, writes ...time.Duration) (sent []string) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		second := func() int { return int(time.Since(began) / time.Second) }
+		w := &watchdog{
+			write: func() error {
+				var takes time.Duration
+				if len(writes) > 0 {
+					takes, writes = writes[0], writes[1:]
+				}
+				time.Sleep(takes)
+				return nil
+			},
+			signal: func(signal syscall.Signal) error {
+				sent = append(sent, map[syscall.Signal]string{syscall.SIGSTOP: "stop ", syscall.SIGCONT: "go on "}[signal]+strconv.Itoa(second()))
+				return nil
+			},
+		}
+		go func() {
+			for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+				w.leads.Store(leads(second()))
+			}
+		}()
+		time.AfterFunc(100*time.Second, cancel)
+		time.Sleep(50 * time.Millisecond)
+		w.run(ctx)
+		time.Sleep(time.Hour) // writes that hang end
+	})
+	return sent
+}
+
+func TestConsulIsStoppedWhileALeadersDiskHangs(t *testing.T) {
+	always := func(int) bool { return true }
+	for _, each := range []struct {
+		name   string
+		leads  func(second int) bool
+		writes []time.Duration
+		want   []string
+	}{
+		{"a disk that works", always, nil, nil},
+		{"a slow disk", always, []time.Duration{4 * time.Second, 5 * time.Second}, nil},
+		{"a disk that hangs for half a minute", always, []time.Duration{0, 30 * time.Second}, []string{"stop 8", "go on 32"}},
+		{"who doesn't lead", func(int) bool { return false }, []time.Duration{30 * time.Second}, nil},
+		{"who doesn't lead any more", func(second int) bool { return second < 4 }, []time.Duration{30 * time.Second}, nil},
+		// With its consul stopped it hears of no leader.
+		{"who has led", func(second int) bool { return second < 7 }, []time.Duration{30 * time.Second}, []string{"stop 6", "go on 30"}},
+		{"a disk that hangs twice", always, []time.Duration{9 * time.Second, 0, 9 * time.Second}, []string{"stop 6", "go on 9", "stop 19", "go on 22"}},
+		{"a program that ends", always, []time.Duration{10 * time.Minute}, []string{"stop 6", "go on 100"}},
+	} {
+		t.Run(each.name, func(t *testing.T) {
+			if got, want := watched(t, each.leads, each.writes...), append([]string{"go on 0"}, each.want...); !slices.Equal(got, want) {
+				t.Errorf("%v, not %v", got, want)
+			}
+		})
+	}
+}
+
+func TestTheWatchdogsSignalsReachConsulAlone(t *testing.T) {
+	folder := t.TempDir()
+	c := &config{PIDFile: filepath.Join(folder, "pid"), State: folder}
+	if err := c.signalConsul(syscall.SIGCONT); !errors.Is(err, errNoConsul) {
+		t.Errorf("no pid file: %v", err)
+	}
+	start := func(name string) *exec.Cmd { // a process's comm is its program's name
+		program := filepath.Join(folder, name)
+		sleep, err := exec.LookPath("sleep")
+		must(t, err)
+		must(t, os.Symlink(sleep, program))
+		process := exec.Command(program, "60")
+		must(t, process.Start())
+		t.Cleanup(func() { process.Process.Kill(); process.Wait() })
+		must(t, os.WriteFile(c.PIDFile, []byte(strconv.Itoa(process.Process.Pid)+"\n"), 0o600))
+		return process
+	}
+	start("other")
+	if err := c.signalConsul(syscall.SIGSTOP); !errors.Is(err, errNoConsul) {
+		t.Errorf("another program: %v", err)
+	}
+	consul := start("consul")
+	must(t, c.signalConsul(syscall.SIGSTOP))
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(consul.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Errorf("%v, %v", status, err)
+	}
+	must(t, c.signalConsul(syscall.SIGCONT))
+	must(t, c.writeState())
+	must(t, c.writeState())
+}
