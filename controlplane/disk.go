@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,30 +33,43 @@ func writeFile(path string, content []byte) error {
 
 // takeFile makes the file's content what the reader gives, if it has that sha256; it tells the size.
 func takeFile(path, sum string, content io.Reader) (size int64, err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return 0, err
-	}
-	file, err := os.Create(path + unfinished)
+	staged, size, err := stageFile(path, sum, content)
 	if err != nil {
 		return 0, err
+	}
+	return size, os.Rename(staged, path)
+}
+
+// stageFile writes what the reader gives beside the path, and has it on the disk, if it has that sha256. The name it
+// is staged under is nobody else's, however many write the same file.
+func stageFile(path, sum string, content io.Reader) (staged string, size int64, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", 0, err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+unfinished)
+	if err != nil {
+		return "", 0, err
 	}
 	defer func() {
 		file.Close()
 		if err != nil {
-			os.Remove(path + unfinished)
+			os.Remove(file.Name())
 		}
 	}()
 	hash := sha256.New()
 	if size, err = copied(io.MultiWriter(&steady{file: file}, hash), content); err != nil {
-		return 0, err
+		return "", 0, err
 	}
 	if seen := hex.EncodeToString(hash.Sum(nil)); seen != sum {
-		return 0, fmt.Errorf("%s: what was given has sha256 %s, not %s; nothing was changed", filepath.Base(path), seen, sum)
+		return "", 0, fmt.Errorf("%s: what was given has sha256 %s, not %s; nothing was changed", filepath.Base(path), seen, sum)
 	}
-	if err = file.Sync(); err != nil {
-		return 0, err
-	}
-	return size, os.Rename(path+unfinished, path)
+	return file.Name(), size, errors.Join(file.Chmod(0o644), file.Sync())
+}
+
+// stagedFiles are those that were staged for the path and not renamed, by who is still at it or was killed.
+func stagedFiles(path string) []string {
+	found, _ := filepath.Glob(path + ".*" + unfinished)
+	return found
 }
 
 // stretch is how much is copied at a time: from a guest's node (9p) each read takes 0.1 s, however much it is.
@@ -119,7 +133,7 @@ func (p *paced) Read(into []byte) (int, error) {
 }
 
 // lockTree takes the lock on the tree: shared for who adds a file and registers it, exclusive for who removes
-// files that aren't registered.
+// or replaces files because of what is registered.
 func lockTree(how int) (unlock func(), err error) {
 	if err := os.MkdirAll(runDir, 0o755); err != nil {
 		return nil, err

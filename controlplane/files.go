@@ -104,7 +104,8 @@ type library struct {
 
 func (l *library) local(name string) string { return filepath.Join(l.tree, filepath.FromSlash(name)) }
 
-// put takes a file into the local tree and registers it.
+// put takes a file into the local tree and registers it. It is registered before it gets its name: who is killed in
+// between leaves the staged file to the tree's next sync, and no sync takes it for an old one meanwhile (lockTree).
 func (l *library) put(ctx context.Context, name, sum string, content io.Reader) error {
 	if err := checkBig(name); err != nil {
 		return err
@@ -112,16 +113,20 @@ func (l *library) put(ctx context.Context, name, sum string, content io.Reader) 
 	if err := checkSum("sha256", sum); err != nil {
 		return err
 	}
+	staged, size, err := stageFile(l.local(name), sum, content)
+	if err != nil {
+		return err
+	}
 	unlock, err := lockTree(unix.LOCK_SH)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	size, err := takeFile(l.local(name), sum, content)
-	if err != nil {
+	// An error doesn't mean that consul hasn't taken it: the staged file stays, to be adopted or tidied away.
+	if err := l.store.put(ctx, filePrefix+name, []byte(fileLine{sum, size}.String())); err != nil {
 		return err
 	}
-	return l.store.put(ctx, filePrefix+name, []byte(fileLine{sum, size}.String()))
+	return os.Rename(staged, l.local(name))
 }
 
 // has tells whether the file is registered with this sum, and in the local tree.

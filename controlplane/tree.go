@@ -323,9 +323,9 @@ func digestOf(files map[string]fileLine) string {
 	return sumOf([]byte(strings.Join(lines, "")))
 }
 
-// fetch takes a file from the node, where that has it, or from the first server that has it.
+// fetch takes a file that a command has left here, or from the node, where that has it, or from the first server that has it.
 func (t *tree) fetch(ctx context.Context, sources []string, name string, line fileLine) (err error) {
-	if t.config.NodeTree != "" && t.fetchFromNode(name, line) == nil {
+	if t.adopt(ctx, name, line) || t.config.NodeTree != "" && t.fetchFromNode(ctx, name, line) == nil {
 		return nil
 	}
 	problem := fmt.Errorf("no other server is known")
@@ -338,7 +338,7 @@ func (t *tree) fetch(ctx context.Context, sources []string, name string, line fi
 	return fmt.Errorf("%s is on no server that answers; last seen: %w", name, problem)
 }
 
-func (t *tree) fetchFromNode(name string, line fileLine) error {
+func (t *tree) fetchFromNode(ctx context.Context, name string, line fileLine) error {
 	file, err := os.Open(filepath.Join(t.config.NodeTree, filepath.FromSlash(name)))
 	if err != nil {
 		return err
@@ -347,7 +347,7 @@ func (t *tree) fetchFromNode(name string, line fileLine) error {
 	if info, err := file.Stat(); err != nil || info.Size() != line.size {
 		return errors.Join(err, errors.New("the node has another"))
 	}
-	return t.take(file, name, line)
+	return t.take(ctx, file, name, line)
 }
 
 func (t *tree) fetchFrom(ctx context.Context, at, name string, line fileLine) error {
@@ -359,19 +359,68 @@ func (t *tree) fetchFrom(ctx context.Context, at, name string, line fileLine) er
 		return err
 	}
 	defer content.Close()
-	return t.take(content, name, line)
+	return t.take(ctx, content, name, line)
 }
 
-func (t *tree) take(content io.Reader, name string, line fileLine) error {
+// take makes the file what is registered, unless another was registered meanwhile.
+func (t *tree) take(ctx context.Context, content io.Reader, name string, line fileLine) error {
 	from := io.LimitReader(content, line.size+1)
 	if t.wasWhole() {
 		from = &paced{from: from, began: time.Now()}
 	}
-	if _, err := takeFile(t.local(name), line.sum, from); err != nil {
+	staged, _, err := stageFile(t.local(name), line.sum, from)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(staged) // it is gone by then, or of no use
+	return t.replace(ctx, staged, name, line)
+}
+
+// replace gives a staged file its name. Nobody puts one meanwhile.
+func (t *tree) replace(ctx context.Context, staged, name string, line fileLine) error {
+	unlock, err := lockTree(unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return t.replaceLocked(ctx, staged, name, line)
+}
+
+// replaceLocked is for who has the lock. What is registered is read again: a command may have put another file since.
+func (t *tree) replaceLocked(ctx context.Context, staged, name string, line fileLine) error {
+	pair, err := t.store.get(ctx, filePrefix+name, false)
+	if err != nil {
+		return err
+	}
+	if pair == nil || string(pair.Value) != line.String() {
+		wakeUp(t.wake)
+		return fmt.Errorf("%s: another was registered meanwhile", name)
+	}
+	if err := os.Rename(staged, t.local(name)); err != nil {
 		return err
 	}
 	t.remember(name, line.sum, true)
 	return nil
+}
+
+// adopt waits for a command that is just giving the file its name, or does so for one that was killed after it had
+// registered it.
+func (t *tree) adopt(ctx context.Context, name string, line fileLine) bool {
+	unlock, err := lockTree(unix.LOCK_EX)
+	if err != nil {
+		return false
+	}
+	defer unlock()
+	if t.right(name, line) {
+		return true
+	}
+	for _, staged := range stagedFiles(t.local(name)) {
+		sum, err := sumOfFile(staged, false)
+		if err == nil && sum == line.sum && t.replaceLocked(ctx, staged, name, line) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // writeEntry writes a machine's blobs, then its boot.env if its image is there too.
@@ -423,7 +472,7 @@ func (t *tree) imageThere(image string, files map[string]fileLine) error {
 	return nil
 }
 
-// tidy removes images that aren't registered, and what no entry names. Who is adding a file has the lock.
+// tidy removes images that aren't registered, and what no entry names. Who is registering a file has the lock.
 func (t *tree) tidy(ctx context.Context) error {
 	unlock, err := lockTree(unix.LOCK_EX | unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -453,14 +502,14 @@ func (t *tree) tidy(ctx context.Context) error {
 			wanted["machines/"+mac+"/"+name] = true
 		}
 	}
-	for _, pattern := range []string{"images/*", "machines/*", "machines/*/*"} {
+	for _, pattern := range []string{"images/*", "machines/*", "machines/*/*", "*" + unfinished, "boot/*" + unfinished, "dhcp/*" + unfinished} {
 		found, err := filepath.Glob(t.local(pattern))
 		if err != nil {
 			return err
 		}
 		for _, path := range found {
 			name, err := filepath.Rel(t.config.Tree, path)
-			if err == nil && !wanted[filepath.ToSlash(name)] {
+			if err == nil && !wanted[filepath.ToSlash(name)] && !beingWritten(path) {
 				err = os.RemoveAll(path)
 			}
 			if err != nil {
@@ -469,6 +518,12 @@ func (t *tree) tidy(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// beingWritten: nobody writes a file for longer than an hour.
+func beingWritten(path string) bool {
+	info, err := os.Stat(path)
+	return strings.HasSuffix(path, unfinished) && err == nil && time.Since(info.ModTime()) < time.Hour
 }
 
 // hold says in the KV that this server has all files.

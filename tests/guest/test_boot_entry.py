@@ -174,3 +174,27 @@ def test_a_boot_file_s_path_is_checked(server: Sandbox, path: str) -> None:
     done = server.run("boot-file", "put", path, SUM, stdin=OVERLAY)
     assert done.returncode == 1
     assert "path" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "name"),
+    [
+        (("boot-entry", "set", MAC, "abc", SUM), OVERLAY, f"machines/{MAC}/boot.env"),
+        (("boot-file", "put", "boot/initramfs", SUM), OVERLAY, "boot/initramfs"),
+        (("boot-image", "put", "a.squashfs", SUM), OVERLAY, "images/a.squashfs"),
+        (("boot-image", "list", "def"), f"{SUM}  a.squashfs\n".encode(), "images/def.layers"),
+    ],
+)
+def test_what_gets_a_name_is_on_the_disk(
+    server: Sandbox, words: tuple[str, ...], stdin: bytes, name: str
+) -> None:
+    """A power cut after the name is there mustn't find it without its content."""
+    server.file("media/stick/images/a.squashfs" if "list" in words else "media/stick/unused")
+    server.fake("sync", 'for file; do [ -s "$file" ] || exit 1; done')
+    server.fake("mv", 'command -p mv "$@"')
+    assert server.run(*words, stdin=stdin).stderr == ""
+    *_, synced, moved = server.calls().splitlines()
+    target = server.root / "media/stick" / name
+    assert target.read_bytes()
+    assert synced.startswith(f"sync {target}") and synced.endswith(".new")
+    assert moved == f"mv -f {synced.removeprefix('sync ')} {target}"
