@@ -174,7 +174,7 @@ def assert_healthy(rack: Rack) -> str:
 
 
 def led_by_a_guest(rack: Rack) -> str:
-    """The leader, made to be a guest of role consul: the founder's consul starts anew until then."""
+    """The leader, a guest of role consul; the founder's consul starts anew until it is."""
     guests = settings_of(rack).topology.of(ConsulServer)
     deadline = time.monotonic() + HEALED_S
     while (leading := assert_healthy(rack)) not in guests:
