@@ -1,15 +1,20 @@
 """The one way this project runs another program.
 
-Owns argv execution, its error, and where the output goes. Leaves waiting and retrying
-to the callers.
+Owns argv execution, its environment, its error, where the output goes, and that a build's
+programs end with the build. Leaves waiting and retrying to the callers.
 """
 
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+
+from artefacts.environment import environment
 
 LAST_LINES = 15
+
+_group: int | None = None
 
 
 class CommandFailed(RuntimeError):
@@ -32,14 +37,15 @@ def run(
 ) -> str:
     """Run `argv` without a shell and return its standard output as text.
 
-    `env` replaces the environment whole. With `output` its standard output goes to that
-    file, byte for byte; with `log` both streams are appended to it; the result is empty
-    then. `hint` ends the error with what to do next.
+    `env` replaces the environment whole; without it the program gets `environment()`. With
+    `output` its standard output goes to that file, byte for byte; with `log` both streams are
+    appended to it; the result is empty then. `hint` ends the error with what to do next.
 
     Raises:
         CommandFailed: on a non-zero exit, a missing program, or after `timeout_s` seconds.
     """
     command = [str(part) for part in argv]
+    env = environment() if env is None else env
     with ExitStack() as files:
         out = err = subprocess.PIPE
         if log is not None:
@@ -48,8 +54,8 @@ def run(
             out = files.enter_context(output.open("wb")).fileno()
         try:
             done = subprocess.run(
-                command, cwd=cwd, env=env, input=stdin, stdout=out, stderr=err,
-                timeout=timeout_s, check=False,
+                command, cwd=cwd, env=env, stdout=out, stderr=err, timeout=timeout_s,
+                check=False, process_group=_group, **_input(stdin),
             )  # fmt: skip
         except FileNotFoundError as error:
             raise CommandFailed(_message(command, "program not found", "", hint)) from error
@@ -62,6 +68,35 @@ def run(
         text = streams.decode(errors="replace")
         raise CommandFailed(_message(command, f"exit code {done.returncode}", text, hint))
     return (done.stdout or b"").decode(errors="replace")
+
+
+def _input(stdin: bytes | None) -> dict[str, Any]:
+    """A build's programs are no foreground job: reading the terminal would stop them for ever."""
+    if stdin is not None:
+        return {"input": stdin}
+    return {"stdin": subprocess.DEVNULL} if _group is not None else {}
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """What `run` starts in here ends with this process, and all that was started by it too.
+
+    They are one process group, whose first member waits for the end of a pipe that only this
+    process holds. So it works however this process ends, by SIGKILL too.
+    """
+    global _group
+    if _group is not None:
+        yield
+        return
+    guard = ["sh", "-c", "cat; kill -KILL 0"]
+    with subprocess.Popen(
+        guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+    ) as first:
+        _group = first.pid
+        try:
+            yield
+        finally:
+            _group = None
 
 
 def _message(command: Sequence[str], what: str, seen: str, hint: str) -> str:

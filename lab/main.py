@@ -26,7 +26,7 @@ from config.load import read_yaml
 from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
 from config.topology import Node
 from config.units import format_size
-from lab import bmcs, drawing, experiments, sessions
+from lab import bmcs, cache, drawing, experiments, sessions
 from lab import boot_server as moving
 from lab import converge as convergence
 from lab import cycle as cycling
@@ -50,6 +50,7 @@ boot_server_app = typer.Typer(no_args_is_help=True, help="The boot server that m
 publish_app = typer.Typer(no_args_is_help=True, help="Steps of the Pulumi program.")
 fault_app = typer.Typer(no_args_is_help=True, help="Faults on purpose, and mending them.")
 app.add_typer(machine_app, name="machine")
+app.add_typer(cache.app, name="cache")
 app.add_typer(boot_server_app, name="boot-server")
 app.add_typer(fault_app, name="fault")
 app.add_typer(publish_app, name="publish", hidden=True)
