@@ -30,7 +30,7 @@ def show(context: typer.Context) -> None:
         table.add_row(each.name, f"{each.size / (1 << 20):.0f}", f"{days:.0f}")
     screen.print(table)
     screen.print(f"{cache_root()}: {_size(found)}", highlight=False, soft_wrap=True)
-    if OLD.is_dir() and OLD != cache_root():
+    if OLD.is_dir() and cache_root() != OLD:
         screen.print(
             f"{OLD} is the cache of an older version, which nothing uses now; it can be removed",
             highlight=False, soft_wrap=True,
