@@ -17,6 +17,7 @@ from pathlib import Path
 from alpine import programs, rootfs, squashfs
 from alpine.release import release_key
 from artefacts import cached, digest, run
+from artefacts.namespace import HINT, as_root
 from guest.rolefiles import folders as included
 from guest.rolefiles import listed
 
@@ -67,8 +68,8 @@ def role_image(role: str, extra: Sequence[str] = ()) -> RoleImage:
     if os.geteuid() != 0:
         for name in _programs(folders):  # here, where one sees what takes minutes
             programs.build(name)
-        namespace = ["unshare", "--user", "--map-root-user", "--map-auto"]
-        run([*namespace, sys.executable, "-m", "alpine.image", role, *extra], cwd=GUEST.parent)
+        argv = as_root(sys.executable, "-m", "alpine.image", role, *extra)
+        run(argv, cwd=GUEST.parent, hint=HINT)
     built = [_layer(folders[:height]) for height in range(1, len(folders) + 1)]
     return RoleImage(built[-1] / "layers", tuple(next(each.glob("*.squashfs")) for each in built))
 

@@ -111,7 +111,7 @@ def _without_proxy() -> dict[str, str]:
     Go and Python read the one or the other spelling; gRPC's own core reads `no_grpc_proxy` first
     (grpc's environment_variables.md).
     """
-    users = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""  # noqa: SIM112
+    users = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = dict.fromkeys([*filter(None, users.split(",")), *LOCAL])
     return {
         **dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts)),
