@@ -24,7 +24,7 @@ fail() {
 }
 
 sysctl() { # its value, or nothing where the kernel has no such setting
-    cat "${SYSCTLS:-/proc/sys}/$1" 2>/dev/null || true
+    cat "/proc/sys/$1" 2>/dev/null || true
 }
 
 case $PWD in
@@ -56,12 +56,13 @@ for package in $packages; do
     state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing="$missing $package"
 done
+install="apt-get install --no-install-recommends$missing"
 
 if [ -n "$missing" ]; then
-    echo "System packages to install:$(echo "$missing" | tr -s ' \n' ' ')"
+    echo "System packages to install:$missing"
     as_root=''
     [ "$(id -u)" -eq 0 ] || as_root=sudo
-    by_hand="as root, run: apt-get install --no-install-recommends$(echo "$missing" | tr -s ' \n' ' ')"
+    by_hand="as root, run: $install"
     [ -z "$as_root" ] || command -v sudo >/dev/null || fail "there is no sudo here; $by_hand"
     if [ -z "$YES$CI" ] && [ -t 0 ]; then
         printf 'Install them with apt? [y/N] '
@@ -73,7 +74,7 @@ if [ -n "$missing" ]; then
     fi
     $as_root apt-get update -qq
     # shellcheck disable=SC2086 # a list of words
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+    $as_root env DEBIAN_FRONTEND=noninteractive $install -y -qq
 fi
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -26,7 +26,7 @@ def remove_tree(folder: Path) -> None:
     Raises:
         CommandFailed: something in it can't be removed.
     """
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return
     try:
         shutil.rmtree(folder)

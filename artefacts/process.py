@@ -5,6 +5,7 @@ programs end with the build. Leaves waiting and retrying to the callers.
 """
 
 import subprocess
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from artefacts.environment import environment
 
 LAST_LINES = 15
+MOST_SHOWN = 300  # characters of a command
 
 _group: int | None = None
 
@@ -101,5 +103,6 @@ def ending_together() -> Iterator[None]:
 
 def _message(command: Sequence[str], what: str, seen: str, hint: str) -> str:
     tail = "\n".join(f"  | {line}" for line in seen.strip().splitlines()[-LAST_LINES:])
-    parts = [f"{' '.join(command)}: {what}", tail, hint]
+    shown = textwrap.shorten(" ".join(command), MOST_SHOWN, placeholder=" …")
+    parts = [f"{shown}: {what}", tail, hint]
     return "\n".join(part for part in parts if part)

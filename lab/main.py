@@ -397,6 +397,10 @@ def machine_status() -> None:
     """Whether it runs and answers."""
     found = lab_machine.status()
     screen.print(f"{found.state}, pid {found.pid}, ssh {'answers' if found.answers else 'silent'}")
+    if found.guest == lab_machine.DISK_FULL:
+        screen.print("stopped by qemu: its disks can't grow; free space, then: lab machine up")
+    elif found.guest not in {"", "running"}:
+        screen.print(f"its CPUs: {found.guest}")
 
 
 def main() -> None:

@@ -126,9 +126,9 @@ def _build(folder: Path) -> None:
 def mmdebstrap_argv(tree: Path, overlay: Path, sources: list[str]) -> list[str]:
     """The command that fills `tree`; `overlay` is the tar with our files."""
     commands = (
-        f'systemctl --quiet --root="$1" enable {" ".join(ENABLED)}',
-        f'systemctl --quiet --root="$1" disable {" ".join(DISABLED)}',
-        f'systemctl --quiet --root="$1" mask {" ".join(MASKED)}',
+        f'chroot "$1" systemctl --quiet enable {" ".join(ENABLED)}',
+        f'chroot "$1" systemctl --quiet disable {" ".join(DISABLED)}',
+        f'chroot "$1" systemctl --quiet mask {" ".join(MASKED)}',
         # The guests' switches are the rack's; identity is each machine's own.
         'rm -f "$1"/etc/libvirt/qemu/networks/default.xml "$1"/etc/ssh/ssh_host_*',
         'rm -f "$1"/etc/libvirt/qemu/networks/autostart/default.xml "$1"/etc/resolv.conf',
