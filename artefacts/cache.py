@@ -32,17 +32,27 @@ def cache_root() -> Path:
     Raises:
         ConfigError: LAB_CACHE isn't an absolute path, or no folder can be found or made.
     """
-    named = os.environ.get(VARIABLE, "")
-    root = Path(named) if named else users_folder("XDG_CACHE_HOME", ".cache")
-    if root is None:
-        raise _refused("unset", "a home folder, or LAB_CACHE, says where artefacts go")
-    root = root if named else root / "rack-lab"
-    if not root.is_absolute() or ":" in str(root):
-        raise _refused(str(root), "an absolute path without a colon, which PATH can't hold")
+    root = cache_folder()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _refused(str(root), f"a folder that can be written ({error.strerror})") from error
+    return root
+
+
+def cache_folder() -> Path:
+    """Where the cache is or would be.
+
+    Raises:
+        ConfigError: LAB_CACHE isn't an absolute path, or unset without a home.
+    """
+    named = os.environ.get(VARIABLE, "")
+    users = users_folder("XDG_CACHE_HOME", ".cache")
+    if not named and users is None:
+        raise _refused("unset", "a home folder, or LAB_CACHE, says where artefacts go")
+    root = Path(named) if named else Path(users or "/") / "rack-lab"
+    if not root.is_absolute() or ":" in str(root):
+        raise _refused(str(root), "an absolute path without a colon, which PATH can't hold")
     return root
 
 
