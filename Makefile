@@ -48,9 +48,7 @@ check: setup ## the quick checks, under a minute
 	.venv/bin/pytest -m "not vm and not rack and not control and not moving and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
-	@.venv/bin/python -m plugins.build >/dev/null
-	@.venv/bin/python -c 'from alpine.initramfs import boot_files; boot_files()'
-	@.venv/bin/python -c 'from alpine import programs; programs.build("consul")'
+	@.venv/bin/lab build
 
 test: check built ## the proof, real machines included
 	$(MAKE) --jobs=2 test-programs test-machines # an emulated machine uses one core

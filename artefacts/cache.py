@@ -15,12 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from artefacts.environment import UMASK, users_folder
-from artefacts.namespace import remove_tree
+from artefacts.namespace import build_as_root, remove_tree
 from artefacts.process import ending_together, run
 from artefacts.progress import step
 from config.errors import ConfigError, Problem
 
-PROJECT = Path(__file__).resolve().parent.parent
 VARIABLE = "LAB_CACHE"
 
 _inputs: list[list[str]] = []  # of the artefacts that are being built, outermost first
@@ -92,12 +91,16 @@ def _part_hash(part: str | bytes | Path) -> bytes:
     return content.digest()
 
 
-def cached(kind: str, name: str, build: Callable[[Path], None], *, title: str = "") -> Path:
+def cached(
+    kind: str, name: str, build: Callable[[Path], None], *, title: str = "", module: str = ""
+) -> Path:
     """The folder `<cache>/<kind>/<name>`; if it is missing, `build` fills an empty one first.
 
     `build` fills the folder it is given; that appears under its final name when `build` has
     returned and all is on the disk, so a build that was killed, or a power cut, leaves nothing
-    that looks finished. Two processes that want the same artefact build it once.
+    that looks finished. Two processes that want the same artefact build it once. Where
+    files' owners matter, `module` is what builds it when it is run: an ordinary user does that
+    as root of a user namespace.
     """
     root = cache_root()
     final = root / kind / name
@@ -105,6 +108,9 @@ def cached(kind: str, name: str, build: Callable[[Path], None], *, title: str = 
         _inputs[-1].append(f"{kind}/{name}")
     if final.is_dir():
         mark_used(final)
+        return final
+    if module and os.geteuid() != 0:
+        build_as_root(module)
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
     title = title or f"building {kind} {name}"

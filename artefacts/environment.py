@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parent.parent
 KEPT = Path(__file__).with_name("kept-variables")
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """An ordinary user of Debian has no sbin on PATH; mkfs.ext4 and others are there."""

@@ -7,8 +7,10 @@ user outside, so it can get through his private home; other owners are his subor
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
+from artefacts.environment import PROJECT
 from artefacts.process import run
 
 HINT = "an ordinary user needs user namespaces; ./setup.sh says what this machine lacks for them"
@@ -18,6 +20,16 @@ NAMESPACE = ("unshare", "--user", "--map-root-user", "--map-auto", "--mount")
 def as_root(*argv: str | Path) -> list[str | Path]:
     """The command that runs `argv` as root: itself for root, else in a user namespace."""
     return [*argv] if os.geteuid() == 0 else [*NAMESPACE, *argv]
+
+
+def build_as_root(module: str, *arguments: str) -> None:
+    """Run one of the project's modules as root, showing its progress.
+
+    Raises:
+        CommandFailed: it fails.
+    """
+    argv = as_root(sys.executable, "-m", module, *arguments)
+    run(argv, cwd=PROJECT, shown=True, hint=f"the reason is above; {HINT}")
 
 
 def remove_tree(folder: Path) -> None:

@@ -35,13 +35,15 @@ def run(
     output: Path | None = None,
     log: Path | None = None,
     timeout_s: float | None = None,
+    shown: bool = False,
     hint: str = "",
 ) -> str:
     """Run `argv` without a shell and return its standard output as text.
 
     `env` replaces the environment whole; without it the program gets `environment()`. With
     `output` its standard output goes to that file, byte for byte; with `log` both streams are
-    appended to it; the result is empty then. `hint` ends the error with what to do next.
+    appended to it; the result is empty then. With `shown` its messages go to this process's
+    standard error. `hint` ends the error with what to do next.
 
     Raises:
         CommandFailed: on a non-zero exit, a missing program, or after `timeout_s` seconds.
@@ -49,11 +51,14 @@ def run(
     command = [str(part) for part in argv]
     env = environment() if env is None else env
     with ExitStack() as files:
-        out = err = subprocess.PIPE
+        out: int = subprocess.PIPE
+        err: int | None = subprocess.PIPE
         if log is not None:
             out, err = files.enter_context(log.open("ab")).fileno(), subprocess.STDOUT
         elif output is not None:
             out = files.enter_context(output.open("wb")).fileno()
+        if shown:
+            err = None
         try:
             done = subprocess.run(
                 command, cwd=cwd, env=env, stdout=out, stderr=err, timeout=timeout_s,

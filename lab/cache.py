@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from artefacts import cache_root, prune
-from artefacts.cache import PROJECT
+from artefacts.environment import PROJECT
 
 app = typer.Typer(help="The artefacts that all clones share.", invoke_without_command=True)
 screen = Console(emoji=False)

@@ -28,6 +28,7 @@ from config.topology import Node
 from config.units import format_size
 from lab import bmcs, cache, drawing, experiments, sessions
 from lab import boot_server as moving
+from lab import build as building
 from lab import converge as convergence
 from lab import cycle as cycling
 from lab import doctor as examination
@@ -93,6 +94,12 @@ def doctor(context: typer.Context) -> None:
             screen.print(f"    remedy: {finding.remedy}", highlight=False)
     _print_bill(bill(context.obj.settings().topology))
     raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def build(context: typer.Context) -> None:
+    """Build what the stack needs and the cache lacks; half an hour the first time."""
+    building.build(context.obj.stack)
 
 
 def _print_bill(found: Bill) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from artefacts import CommandFailed, cache_root, cached, digest, run
 from artefacts import environment as own_environment
-from artefacts.cache import PROJECT, locked
-from artefacts.environment import SYSTEM_FOLDERS, users_folder
+from artefacts.cache import locked
+from artefacts.environment import PROJECT, SYSTEM_FOLDERS, users_folder
 from artefacts.golang import go, program
 
 MODULES = Path(__file__).resolve().parent

@@ -7,8 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
-from artefacts.cache import PROJECT
-from artefacts.environment import KEPT
+from artefacts.environment import KEPT, PROJECT
 
 TOOLS = ("cat", "dirname", "env", "sh")
 STUBS = {

@@ -18,9 +18,8 @@ import pytest
 
 from alpine import rootfs
 from artefacts import cache_root, run
-from artefacts.cache import PROJECT
 from artefacts.debian import debian_sources
-from artefacts.environment import KEPT
+from artefacts.environment import KEPT, PROJECT
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(3600)]
 
