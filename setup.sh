@@ -96,5 +96,5 @@ pwd >.venv/.folder
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 echo "$wanted" >$stamp.new
-sync $stamp.new
+sync --file-system .venv # a power cut must not leave a stamp over torn files
 mv $stamp.new $stamp

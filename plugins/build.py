@@ -19,6 +19,7 @@ from artefacts import environment as own_environment
 from artefacts.cache import locked
 from artefacts.environment import PROJECT, SYSTEM_FOLDERS, users_folder
 from artefacts.golang import go, program
+from config.errors import ConfigError
 
 MODULES = Path(__file__).resolve().parent
 """The Go modules, a folder each."""
@@ -82,12 +83,13 @@ def environment(tools: Path) -> dict[str, str]:
     The state lies in `.lab/state` unless PULUMI_BACKEND_URL is set or the user is logged
     in to a backend; then theirs is used. The folder for the state is created.
     """
-    search = [str(tools / "bin"), os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS]
+    users = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    search = [str(tools / "bin"), *users, *SYSTEM_FOLDERS]
     if sys.prefix != sys.base_prefix:
         # The language host takes the first python on PATH, whatever Pulumi.yaml says.
         search.insert(0, str(Path(sys.prefix) / "bin"))
     result = {
-        "PATH": os.pathsep.join(search),
+        "PATH": os.pathsep.join(dict.fromkeys(search)),
         "PULUMI_HOME": str(home()),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
@@ -201,7 +203,7 @@ def main() -> None:
     """Build everything and print the environment, ready for a shell's `eval`."""
     try:
         found = environment(tools())
-    except CommandFailed as error:
+    except (CommandFailed, ConfigError, OSError) as error:
         sys.exit(str(error))
     for name, value in found.items():
         print(f"export {name}={shlex.quote(value)}")
