@@ -18,7 +18,7 @@ EVENTS = .lab/stacks/$(STACK)/events.json
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-programs test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -45,12 +45,10 @@ check: setup ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
-	.venv/bin/pytest -m "not vm and not rack and not control and not moving" --ignore=tests/plugins --ignore=tests/controlplane
+	.venv/bin/pytest -m "not vm and not rack and not control and not moving and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
-	@.venv/bin/python -m plugins.build >/dev/null
-	@.venv/bin/python -c 'from alpine.initramfs import boot_files; boot_files()'
-	@.venv/bin/python -c 'from alpine import programs; programs.build("consul")'
+	@.venv/bin/lab build
 
 test: check built ## the proof, real machines included
 	$(MAKE) --jobs=2 test-programs test-machines # an emulated machine uses one core
@@ -89,6 +87,9 @@ test-control: built ## the control plane's drills on rack quorum, TIMES each; PA
 test-moving: built ## the same for the boot server that moves, on rack moving
 	.venv/bin/pytest tests/vm -m moving --rack=moving --times=$(TIMES) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
+
+test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary user; needs root, raises no machine
+	.venv/bin/pytest tests/hosts -m hosts -s --durations=0
 
 env: setup
 	@.venv/bin/python -m plugins.build

@@ -5,41 +5,96 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages='bc bison dosfstools e2fsprogs flex gcc git graphviz libc6-dev libelf-dev libssl-dev libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server
-    python3-venv qemu-system-x86 qemu-utils shellcheck squashfs-tools syslinux syslinux-common
-    uidmap xsltproc xz-utils'
+# Nothing that the user has exported changes what is installed: the same list as for builds.
+if [ -z "${RACK_LAB_CLEAN:-}" ]; then
+    set -- RACK_LAB_CLEAN=1 "YES=${YES:-}" "CI=${CI:-}" LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    while read -r name; do
+        case $name in '' | '#'*) continue ;; esac
+        if eval "[ -n \"\${$name+set}\" ]"; then eval "set -- \"\$@\" \"$name=\$$name\""; fi
+    done <artefacts/kept-variables
+    exec env -i "$@" /bin/sh ./setup.sh
+fi
+umask 022
+# --- the environment is clean ---
+
+fail() {
+    echo "setup.sh: $1" >&2
+    exit 1
+}
+
+sysctl() { # its value, or nothing where the kernel has no such setting
+    cat "/proc/sys/$1" 2>/dev/null || true
+}
+
+case $PWD in
+    *:*) fail "the folder $PWD has a colon in its name, which PATH can't hold; rename it" ;;
+esac
+if ! command -v apt-get || ! command -v dpkg-query; then
+    fail "this system has no apt. Debian 12 and 13 and Ubuntu 24.04 are supported; \
+on others use the container: the first lines of ./Containerfile say how"
+fi >/dev/null
+[ "$(uname -m)" = x86_64 ] || fail "this machine is $(uname -m); x86_64 is needed"
+
+# An ordinary user builds as root of a user namespace (artefacts/namespace.py).
+if [ "$(id -u)" -ne 0 ]; then
+    way='run this as root, or use the container (./Containerfile)'
+    [ "$(sysctl kernel/unprivileged_userns_clone)" != 0 ] ||
+        fail "user namespaces are forbidden here; allow them (sysctl kernel.unprivileged_userns_clone=1), $way"
+    [ "$(sysctl user/max_user_namespaces)" != 0 ] ||
+        fail "user namespaces are forbidden here; allow them (sysctl user.max_user_namespaces=15000), $way"
+    [ "$(sysctl kernel/apparmor_restrict_unprivileged_userns)" != 1 ] ||
+        fail "AppArmor forbids user namespaces here; allow them (sysctl kernel.apparmor_restrict_unprivileged_userns=0), $way"
+fi
+
+packages='bc bison debian-archive-keyring dosfstools e2fsprogs flex gcc git graphviz libc6-dev libelf-dev libssl-dev
+    libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server python3-venv qemu-system-x86
+    qemu-utils shellcheck squashfs-tools syslinux syslinux-common uidmap xsltproc xz-utils'
 
 missing=''
 for package in $packages; do
     state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing="$missing $package"
 done
+install="apt-get install --no-install-recommends$missing"
 
 if [ -n "$missing" ]; then
     echo "System packages to install:$missing"
-    if [ -z "${YES:-}${CI:-}" ] && [ -t 0 ]; then
+    as_root=''
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+    by_hand="as root, run: $install"
+    [ -z "$as_root" ] || command -v sudo >/dev/null || fail "there is no sudo here; $by_hand"
+    if [ -z "$YES$CI" ] && [ -t 0 ]; then
         printf 'Install them with apt? [y/N] '
         read -r answer
         case $answer in
             y* | Y*) ;;
-            *)
-                echo "Nothing was installed. By hand: apt-get install$missing" >&2
-                exit 1
-                ;;
+            *) fail "nothing was installed; $by_hand" ;;
         esac
     fi
-    as_root=''
-    [ "$(id -u)" -eq 0 ] || as_root=sudo
     $as_root apt-get update -qq
     # shellcheck disable=SC2086 # a list of words
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing
+    $as_root env DEBIAN_FRONTEND=noninteractive $install -y -qq
 fi
 
+if [ "$(id -u)" -ne 0 ]; then
+    reason=$(unshare --user --map-root-user --map-auto --mount mount -t tmpfs none /mnt 2>&1) ||
+        fail "user namespaces don't work here ($reason); give $(id -un) subordinate ids \
+(usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)), $way"
+fi
+
+# One set-up at a time, and the environment knows its folder: scripts in it hold its path.
+exec 9>.setup.lock
+flock 9
 stamp=.venv/.installed
-wanted=$(cat requirements.lock pyproject.toml setup.sh | sha256sum)
+wanted=$({ cat requirements.lock pyproject.toml setup.sh && pwd; } | sha256sum)
 [ "$(cat $stamp 2>/dev/null)" != "$wanted" ] || exit 0
 echo "Python packages into .venv"
-[ -x .venv/bin/python ] || python3 -m venv .venv
+[ "$(cat .venv/.folder 2>/dev/null)" = "$PWD" ] || rm -rf .venv
+[ -x .venv/bin/pip ] || python3 -m venv --clear .venv
+pwd >.venv/.folder
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-echo "$wanted" >$stamp
+echo "$wanted" >$stamp.new
+sync --file-system .venv # a power cut must not leave a stamp over torn files
+mv $stamp.new $stamp

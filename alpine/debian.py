@@ -1,40 +1,24 @@
 """Debian's packages that Alpine's wheel lacks: which ones, which versions, and fetching them.
 
-Owns the lock (`debian.lock`: name, version, sha256 of every package) and talking to apt, with a
-private state folder and the host's own sources (Debian 12). Leaves converting them to
-`debianpackages`. `python -m alpine.debian` writes the lock anew from `debian.txt`.
+Owns the lock (`debian.lock`: name, version, sha256 of every package). Leaves talking to apt to
+`artefacts.debian`, and converting the packages to `debianpackages`. `python -m alpine.debian`
+writes the lock anew from `debian.txt`.
 """
 
 import fnmatch
-import hashlib
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
-from urllib.parse import unquote
 
-from artefacts import CommandFailed, cache_root, cached, digest, run, step
+from artefacts import cached, digest, step
+from artefacts.debian import Apt, Locked, debian_sources, read_lock, write_lock
 
 HERE = Path(__file__).parent
 REQUESTS = HERE / "debian.txt"
 DROPS = HERE / "debian-drop.txt"
 LOCK = HERE / "debian.lock"
-URI_LINE = re.compile(
-    r"^'[^']*' (?P<name>[^_]+)_(?P<version>[^_]+)_\w+\.deb \d+ SHA256:(?P<sha>\w+)$"
-)
-HINT = (
-    "the host's apt sources must offer Debian 12 (bookworm); if its archive moved on,"
-    " run `python -m alpine.debian` and commit the new lock"
-)
-
-
-@dataclass(frozen=True)
-class Locked:
-    """One line of the lock."""
-
-    name: str
-    version: str
-    sha256: str
+RELEASE = "bookworm"
+COMMAND = "python -m alpine.debian"
+HINT = f"if Debian's archive has moved on, run `{COMMAND}` and commit the new lock"
 
 
 def lines(path: Path) -> list[str]:
@@ -57,7 +41,7 @@ def dropped(name: str) -> bool:
 
 def locked() -> list[Locked]:
     """The lock's content, sorted by name."""
-    return [Locked(*line.split()) for line in lines(LOCK)]
+    return read_lock(LOCK)
 
 
 def kernel_package() -> Locked:
@@ -76,55 +60,16 @@ def fetch_debs() -> Path:
 
 
 def _download(work: Path) -> None:
-    _apt("update", "-qq")
-    wanted = {package.name: package for package in locked()}
-    _apt("download", "-qq", *(f"{p.name}={p.version}" for p in wanted.values()), cwd=work)
-    for deb in work.glob("*_*.deb"):
-        package = wanted.pop(deb.name.split("_", 1)[0])
-        found = hashlib.sha256(deb.read_bytes()).hexdigest()
-        if found != package.sha256:
-            raise CommandFailed(f"{deb.name}: sha256 {found}, locked {package.sha256}\n{HINT}")
-        deb.rename(work / f"{package.name}.deb")
-    if wanted:
-        raise CommandFailed(f"not fetched: {' '.join(sorted(wanted))}\n{HINT}")
-
-
-def _apt(*arguments: str, cwd: Path | None = None) -> str:
-    state = cache_root() / "apt"
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (state / folder).mkdir(parents=True, exist_ok=True)
-    (state / "status").touch()
-    options = {
-        "Dir::State": f"{state}/state",
-        "Dir::State::status": f"{state}/status",
-        "Dir::Cache": f"{state}/cache",
-        "APT::Sandbox::User": "root",
-        "Acquire::ForceHash": "SHA256",
-        "APT::Architecture": "amd64",
-        "APT::Install-Recommends": "false",
-        "Debug::NoLocking": "true",
-    }
-    settings = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
-    return run(["apt-get", *settings, *arguments], cwd=cwd, hint=HINT)
-
-
-def resolve() -> Iterator[Locked]:
-    """What apt would install now for `debian.txt` on an empty system, without the dropped."""
-    _apt("update", "-qq")
-    for line in _apt("install", "-y", "--print-uris", *requests()).splitlines():
-        if match := URI_LINE.match(line):
-            name = match["name"]
-            if not dropped(name):
-                yield Locked(name, unquote(match["version"]), match["sha"])
+    with tempfile.TemporaryDirectory() as scratch:
+        Apt(Path(scratch), debian_sources(RELEASE)).download(locked(), work, HINT)
 
 
 def main() -> None:
-    """Write `debian.lock` anew."""
-    with step("resolving Debian packages"):
-        rows = sorted(f"{p.name} {p.version} {p.sha256}" for p in resolve())
-    LOCK.write_text("# name version sha256; written by python -m alpine.debian\n")
-    with LOCK.open("a") as lock:
-        lock.writelines(f"{row}\n" for row in rows)
+    """Write `debian.lock` anew: what apt would install for `debian.txt`, without the dropped."""
+    with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
+        apt = Apt(Path(scratch), debian_sources(RELEASE))
+        found = [each for each in apt.resolve(*requests()) if not dropped(each.name)]
+    write_lock(LOCK, found, COMMAND)
 
 
 if __name__ == "__main__":

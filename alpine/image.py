@@ -16,7 +16,8 @@ from pathlib import Path
 
 from alpine import programs, rootfs, squashfs
 from alpine.release import release_key
-from artefacts import cached, digest, run
+from artefacts import cache_root, cached, digest, run
+from artefacts.namespace import build_as_root
 from guest.rolefiles import folders as included
 from guest.rolefiles import listed
 
@@ -64,11 +65,10 @@ def role_image(role: str, extra: Sequence[str] = ()) -> RoleImage:
     Needs root, or a user with subordinate ids: then it runs itself in a user namespace.
     """
     folders = role_folders(role, extra)
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and not (cache_root() / "image" / _key(folders)).is_dir():
         for name in _programs(folders):  # here, where one sees what takes minutes
             programs.build(name)
-        namespace = ["unshare", "--user", "--map-root-user", "--map-auto"]
-        run([*namespace, sys.executable, "-m", "alpine.image", role, *extra], cwd=GUEST.parent)
+        build_as_root("alpine.image", role, *extra)
     built = [_layer(folders[:height]) for height in range(1, len(folders) + 1)]
     return RoleImage(built[-1] / "layers", tuple(next(each.glob("*.squashfs")) for each in built))
 

@@ -23,7 +23,8 @@ def release_key() -> str:
 
 def release_tree() -> Path:
     """The release tree's folder, built if it is not in the cache (about a minute)."""
-    return cached("release", release_key(), _build, title="Alpine release tree")
+    title = "Alpine release tree"
+    return cached("release", release_key(), _build, title=title, module="alpine.release")
 
 
 def repository(tree: Path) -> str:
@@ -45,3 +46,7 @@ def _build(tree: Path) -> None:
         apk.make_index(packages)
         kernel.netboot(kernelbuild.kernel_root(), tree / "netboot")
     run(["rm", "-rf", work])
+
+
+if __name__ == "__main__":
+    release_tree()

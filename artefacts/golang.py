@@ -7,17 +7,17 @@ asked: some modules are not in it.
 """
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from artefacts.cache import cache_root, cached, digest
+from artefacts.cache import cache_root, cached, digest, mark_used
+from artefacts.environment import environment
 from artefacts.process import CommandFailed, run
 
+DOWNLOADS = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOINSECURE", "GOAUTH")
 NEEDS_GO = "Go compiles this project's programs; ./setup.sh installs it."
 
 
@@ -135,12 +135,16 @@ def _version() -> str:
 
 def _environment() -> dict[str, str]:
     home = cache_root() / "go"
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    for folder in (home / "mod", home / "build"):
+        folder.mkdir(parents=True, exist_ok=True)
+        mark_used(folder)
     return {
-        "GOENV": str(settings / "go" / "env"),  # the user's proxy settings still count
-        **os.environ,
-        # requirements.lock pins a Go; the same everywhere, and a bare machine has no other
-        "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")]),
+        **environment(),
+        **_users_downloads(),
+        "GOENV": "off",  # the user's may name another architecture
+        "GOOS": "linux",
+        "GOARCH": "amd64",
+        "GOTOOLCHAIN": "local",  # requirements.lock pins a Go, and that one is used
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=readonly",
         "GOPATH": str(home),
@@ -148,3 +152,10 @@ def _environment() -> dict[str, str]:
         "GOCACHE": str(home / "build"),
         "XDG_CONFIG_HOME": str(home / "config"),  # where go keeps its usage counters
     }
+
+
+@cache
+def _users_downloads() -> dict[str, str]:
+    """Where the user's own Go settings say that modules are fetched from."""
+    asked = run(["go", "env", "-json", *DOWNLOADS], cwd=Path("/"), hint=NEEDS_GO)
+    return {name: value for name, value in json.loads(asked).items() if value}

@@ -1,15 +1,22 @@
 """The one way this project runs another program.
 
-Owns argv execution, its error, and where the output goes. Leaves waiting and retrying
-to the callers.
+Owns argv execution, its environment, its error, where the output goes, and that a build's
+programs end with the build. Leaves waiting and retrying to the callers.
 """
 
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+
+from artefacts.environment import environment
 
 LAST_LINES = 15
+MOST_SHOWN = 300  # characters of a command
+
+_group: int | None = None
 
 
 class CommandFailed(RuntimeError):
@@ -28,28 +35,34 @@ def run(
     output: Path | None = None,
     log: Path | None = None,
     timeout_s: float | None = None,
+    shown: bool = False,
     hint: str = "",
 ) -> str:
     """Run `argv` without a shell and return its standard output as text.
 
-    `env` replaces the environment whole. With `output` its standard output goes to that
-    file, byte for byte; with `log` both streams are appended to it; the result is empty
-    then. `hint` ends the error with what to do next.
+    `env` replaces the environment whole; without it the program gets `environment()`. With
+    `output` its standard output goes to that file, byte for byte; with `log` both streams are
+    appended to it; the result is empty then. With `shown` its messages go to this process's
+    standard error. `hint` ends the error with what to do next.
 
     Raises:
         CommandFailed: on a non-zero exit, a missing program, or after `timeout_s` seconds.
     """
     command = [str(part) for part in argv]
+    env = environment() if env is None else env
     with ExitStack() as files:
-        out = err = subprocess.PIPE
+        out: int = subprocess.PIPE
+        err: int | None = subprocess.PIPE
         if log is not None:
             out, err = files.enter_context(log.open("ab")).fileno(), subprocess.STDOUT
         elif output is not None:
             out = files.enter_context(output.open("wb")).fileno()
+        if shown:
+            err = None
         try:
             done = subprocess.run(
-                command, cwd=cwd, env=env, input=stdin, stdout=out, stderr=err,
-                timeout=timeout_s, check=False,
+                command, cwd=cwd, env=env, stdout=out, stderr=err, timeout=timeout_s,
+                check=False, process_group=_group, **_input(stdin),
             )  # fmt: skip
         except FileNotFoundError as error:
             raise CommandFailed(_message(command, "program not found", "", hint)) from error
@@ -64,7 +77,37 @@ def run(
     return (done.stdout or b"").decode(errors="replace")
 
 
+def _input(stdin: bytes | None) -> dict[str, Any]:
+    """A build's programs are no foreground job: reading the terminal would stop them for ever."""
+    if stdin is not None:
+        return {"input": stdin}
+    return {"stdin": subprocess.DEVNULL} if _group is not None else {}
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """What `run` starts in here ends with this process, and all that was started by it too.
+
+    They are one process group, whose first member waits for the end of a pipe that only this
+    process holds. So it works however this process ends, by SIGKILL too.
+    """
+    global _group
+    if _group is not None:
+        yield
+        return
+    guard = ["sh", "-c", "cat; kill -KILL 0"]
+    with subprocess.Popen(
+        guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+    ) as first:
+        _group = first.pid
+        try:
+            yield
+        finally:
+            _group = None
+
+
 def _message(command: Sequence[str], what: str, seen: str, hint: str) -> str:
     tail = "\n".join(f"  | {line}" for line in seen.strip().splitlines()[-LAST_LINES:])
-    parts = [f"{' '.join(command)}: {what}", tail, hint]
+    shown = textwrap.shorten(" ".join(command), MOST_SHOWN, placeholder=" …")
+    parts = [f"{shown}: {what}", tail, hint]
     return "\n".join(part for part in parts if part)

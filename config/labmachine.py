@@ -1,7 +1,8 @@
-"""The virtual lab machine's hardware, as read from `labmachine.yaml`.
+"""The virtual lab machine's hardware, as read from `config/labmachine.yaml`.
 
-Owns its schema and limits. Leaves making the machine to `labmachine/`, and whether a rack
-fits it to `checks`.
+What a user's own machine needs otherwise stands in `labmachine.yaml` in the project's folder,
+which git ignores: its keys replace those of the shipped file. Owns the schema and limits. Leaves
+making the machine to `labmachine/`, and whether a rack fits it to `checks`.
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from config.errors import from_pydantic
+from config.errors import ConfigError, Problem, from_pydantic
 from config.load import FOLDER, read_yaml
 from config.units import parse_size
 
@@ -17,6 +18,7 @@ LEAST_MEMORY = 2 << 30  # its own services and one small node
 LEAST_DISK = 64 << 20  # an md superblock, a volume group and something to keep
 
 FILE = FOLDER / "labmachine.yaml"
+OWN = FOLDER.parent / "labmachine.yaml"
 
 
 def _memory(size: int) -> int:
@@ -50,13 +52,22 @@ class LabMachine(BaseModel):
     disks: dict[DiskName, Annotated[Size, AfterValidator(_disk)]] = Field(min_length=1)
 
 
-def load_labmachine(path: Path = FILE) -> LabMachine:
-    """Read and check the hardware's file.
+def load_labmachine(path: Path = FILE, own: Path | None = None) -> LabMachine:
+    """Read and check the hardware's file, and the user's own over it.
 
     Raises:
         ConfigError: with every problem found.
     """
+    own = own or OWN
     data = read_yaml(path)
+    if own.exists():
+        users = read_yaml(own)
+        if not isinstance(users, dict | None):
+            problem = Problem(
+                "(whole file)", str(users)[:60], "keys with values", "write `cores: 2`"
+            )
+            raise ConfigError(own.name, [problem])
+        data = {**data, **(users or {})}
     try:
         return LabMachine.model_validate(data)
     except ValidationError as error:

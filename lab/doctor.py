@@ -1,25 +1,29 @@
 """What the machine this runs on can do for a lab: each finding with its remedy.
 
-Owns the findings. Leaves the tests themselves to `labmachine` and `plugins`.
+Owns the findings. Looks only: it builds and fetches nothing, and ends within seconds. Leaves
+trying whether KVM works to `labmachine.accelerator`, which the lab machine's start does.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from artefacts import cache_root
+from artefacts import CommandFailed, run
+from artefacts.cache import cache_folder
+from artefacts.environment import search_path
+from config import access
 from config.bill import bill, summary
 from config.labmachine import load_labmachine
 from config.settings import Settings
 from config.units import format_size
+from lab.remote import shell_argv
 from labmachine import machine
-from labmachine.accelerator import accelerator
-from labmachine.image import machine_image
 from labmachine.preconditions import available_memory
 
 # Programs the project calls, and the Debian package each is in; make up installs these.
 PROGRAMS = {
-    "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
     "mmdebstrap": "mmdebstrap",
     "mksquashfs": "squashfs-tools",
@@ -30,9 +34,16 @@ PROGRAMS = {
     "xsltproc": "xsltproc",
     "ssh": "openssh-client",
     "dot": "graphviz",
-    "go": "golang",
 }
-BUILD_SPACE = 8 << 30  # artefacts of all kinds, while they are built
+BUILD_SPACE = 12 << 30  # artefacts of all kinds, while they are built
+CHANGE_SPACE = 2 << 30  # when the cache has what takes most
+KVM = Path("/dev/kvm")
+# What a real lab machine must have, docs/decisions/0002: one word per thing that is missing.
+REAL_NEEDS = (
+    "for each in virsh ovs-vsctl mdadm lvm qemu-img; do command -v $each >/dev/null || echo $each; "
+    "done; virsh -c qemu:///system version >/dev/null 2>&1 || echo libvirtd"
+)
+REAL_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,27 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """The findings, quick ones first."""
+    yield from _this_machine()
+    yield from (_virtual(settings) if settings.virtual else _real(settings))
+
+
+def _this_machine() -> Iterator[Finding]:
     for program, package in PROGRAMS.items():
-        path = shutil.which(program)
+        path = shutil.which(program, path=search_path())
         yield Finding(program, bool(path), path or "missing", f"apt-get install {package}")
-    free = shutil.disk_usage(cache_root()).free
+    go = shutil.which("go", path=search_path())
+    yield Finding("go", bool(go), go or "missing", "./setup.sh")
+    cache = cache_folder()
+    there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    wanted = CHANGE_SPACE if (cache / "kernel").is_dir() else BUILD_SPACE
     yield Finding(
-        "disk for artefacts", free >= BUILD_SPACE, f"{free >> 30} GiB free",
-        f"free {format_size(BUILD_SPACE)}, or set LAB_CACHE to a larger file system",
+        "disk for artefacts", free >= wanted, f"{free >> 30} GiB free for {cache}",
+        f"free {format_size(wanted)} (lab cache prune), or set LAB_CACHE to another disk",
     )  # fmt: skip
+
+
+def _virtual(settings: Settings) -> Iterator[Finding]:
     hardware = load_labmachine()
     state = machine.status()
     memory = available_memory()
@@ -62,13 +86,38 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "memory for the lab machine", running or memory >= hardware.memory,
         "it is running" if running else f"{memory >> 20} MiB available",
-        f"free {format_size(hardware.memory)}, or lower `memory` in config/labmachine.yaml",
+        f"free {format_size(hardware.memory)}, or lower `memory` in labmachine.yaml",
     )  # fmt: skip
+    if running:
+        fine = state.guest != machine.DISK_FULL
+        yield Finding("the lab machine", fine, state.guest, "free disk space, then: lab machine up")
     taken = bill(settings.topology)
     yield Finding(
         f"the rack {settings.stack} in it", taken.memory <= hardware.memory,
         summary(taken, hardware.memory),
-        "make machines smaller, or raise `memory` in config/labmachine.yaml",
+        "make machines smaller, or raise `memory` in labmachine.yaml",
     )  # fmt: skip
-    verdict = accelerator(machine_image())
-    yield Finding("acceleration", True, f"{verdict.accelerator}: {verdict.reason}")
+    yield Finding("acceleration", True, _acceleration())
+
+
+def _acceleration() -> str:
+    if not KVM.exists():
+        return f"emulation: this machine has no {KVM}"
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        return f"emulation: {KVM} can't be opened; who is in its group {KVM.group()} gets KVM"
+    return f"{KVM} opens; whether a guest boots on it, lab machine up will try"
+
+
+def _real(settings: Settings) -> Iterator[Finding]:
+    about = f"lab machine {settings.lab.name}"
+    settings.write_access()
+    try:
+        argv = [*shell_argv(settings, access.LAB_MACHINE), REAL_NEEDS]
+        missing = run(argv, timeout_s=REAL_TIMEOUT_S).split()
+    except CommandFailed as error:
+        remedy = f"try it by hand: ssh -F {settings.ssh_config} {access.LAB_MACHINE}"
+        yield Finding(about, False, str(error).splitlines()[-1].strip(" |"), remedy)
+        return
+    remedy = "install them there; libvirtd must run, and you must be allowed to use it"
+    found = f"lacks {', '.join(missing)}" if missing else "reached, has all it needs"
+    yield Finding(about, not missing, found, remedy)

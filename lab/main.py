@@ -26,8 +26,9 @@ from config.load import read_yaml
 from config.settings import PROJECT, Settings, load_settings, stack_folder, stack_options
 from config.topology import Node
 from config.units import format_size
-from lab import bmcs, drawing, experiments, sessions
+from lab import bmcs, cache, drawing, experiments, sessions
 from lab import boot_server as moving
+from lab import build as building
 from lab import converge as convergence
 from lab import cycle as cycling
 from lab import doctor as examination
@@ -50,6 +51,7 @@ boot_server_app = typer.Typer(no_args_is_help=True, help="The boot server that m
 publish_app = typer.Typer(no_args_is_help=True, help="Steps of the Pulumi program.")
 fault_app = typer.Typer(no_args_is_help=True, help="Faults on purpose, and mending them.")
 app.add_typer(machine_app, name="machine")
+app.add_typer(cache.app, name="cache")
 app.add_typer(boot_server_app, name="boot-server")
 app.add_typer(fault_app, name="fault")
 app.add_typer(publish_app, name="publish", hidden=True)
@@ -92,6 +94,12 @@ def doctor(context: typer.Context) -> None:
             screen.print(f"    remedy: {finding.remedy}", highlight=False)
     _print_bill(bill(context.obj.settings().topology))
     raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def build(context: typer.Context) -> None:
+    """Build what the stack needs and the cache lacks; half an hour the first time."""
+    building.build(context.obj.stack)
 
 
 def _print_bill(found: Bill) -> None:
@@ -396,6 +404,10 @@ def machine_status() -> None:
     """Whether it runs and answers."""
     found = lab_machine.status()
     screen.print(f"{found.state}, pid {found.pid}, ssh {'answers' if found.answers else 'silent'}")
+    if found.guest == lab_machine.DISK_FULL:
+        screen.print("stopped by qemu: its disks can't grow; free space, then: lab machine up")
+    elif found.guest not in {"", "running"}:
+        screen.print(f"its CPUs: {found.guest}")
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from json import dumps, loads
 from pathlib import Path
 
-from artefacts import cached, digest, run
+from artefacts import cache_root, cached, digest, run
+from artefacts.namespace import remove_tree
 from labmachine.emulator import environment
 from labmachine.image import MachineImage
 from labmachine.qemu import PROGRAM, Accelerator, probe_argv
@@ -30,22 +31,30 @@ class Verdict:
 def accelerator(image: MachineImage) -> Verdict:
     """KVM if a guest boots on it within 20 s, else TCG.
 
-    Asked once per boot of the user's machine, qemu version and image; then remembered.
+    Asked once per boot of the user's machine, qemu version and kernel; then remembered. Whether
+    /dev/kvm opens isn't: a user who joins its group gets KVM at his next login.
     """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return Verdict("tcg", "/dev/kvm can't be opened for reading and writing")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
     version = run([PROGRAM, "--version"], env=environment())
-    key = digest(boot, os.uname().release, version, image.folder.name)
+    key = digest(boot, os.uname().release, version, image.kernel, "a guest on it")
 
     def test(folder: Path) -> None:
         (folder / "verdict.json").write_text(dumps(asdict(_try_kvm(image))))
 
-    folder = cached("accelerator", key, test, title="trying KVM with a small guest")
-    return Verdict(**loads((folder / "verdict.json").read_text()))
+    def ask() -> Verdict:
+        folder = cached("accelerator", key, test, title="trying KVM with a small guest")
+        return Verdict(**loads((folder / "verdict.json").read_text()))
+
+    try:
+        return ask()
+    except (OSError, ValueError):  # torn, as by a file system that was repaired
+        remove_tree(cache_root() / "accelerator" / key)
+        return ask()
 
 
 def _try_kvm(image: MachineImage) -> Verdict:
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return Verdict("tcg", "/dev/kvm can't be opened for reading and writing")
     seen = ""
     try:
         done = subprocess.run(

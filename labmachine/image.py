@@ -5,14 +5,15 @@ before the packages are installed. The image is never changed: each machine writ
 overlay of its own. Leaves starting it to `qemu` and `machine`.
 """
 
-import os
+import shlex
 import shutil
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from artefacts import cached, digest, fetch_wheel, run
+from artefacts.debian import HINT, debian_sources
+from artefacts.namespace import as_root, remove_tree
 
 RELEASE = "bookworm"
 VIRTUALBMC = (
@@ -88,7 +89,7 @@ class MachineImage:
 def machine_image() -> MachineImage:
     """The image made from this recipe, built with mmdebstrap if it isn't in the cache.
 
-    Works as root, and without through user namespaces (mmdebstrap's unshare mode).
+    Works as root, and without as root of a user namespace.
 
     Raises:
         CommandFailed: when mmdebstrap or mkfs.ext4 fail; the message has their last lines.
@@ -99,10 +100,6 @@ def machine_image() -> MachineImage:
 
 
 def _build(folder: Path) -> None:
-    as_root = os.geteuid() == 0
-    helper: list[str] = [] if as_root else ["mmdebstrap", "--unshare-helper"]
-    if not as_root:
-        folder.chmod(0o777)  # the namespace's root is another user out here
     overlay, tree = folder / "root.tar", folder / "root"
     log, disk = folder / "build.log", folder / "disk.raw"
     modules = folder / "overlay/usr/local/lib/python3.11/dist-packages"
@@ -111,32 +108,27 @@ def _build(folder: Path) -> None:
     wheel = fetch_wheel(*VIRTUALBMC, folder)
     shutil.unpack_archive(wheel, modules, "zip")
     pack_tree(folder / "overlay", overlay)
-    hint = f"the whole log: {log}" if log.exists() else "is the Debian mirror reachable?"
-    run(mmdebstrap_argv(tree, overlay, debian_sources(RELEASE)), log=log, hint=hint)
-    kernel = run([*helper, "sh", "-c", f"ls {tree}/boot/vmlinuz-*"]).split()[-1]
-    initrd = kernel.replace("vmlinuz", "initrd.img")
-    for source, name in ((kernel, "vmlinuz"), (initrd, "initrd")):
-        (folder / name).touch()
-        (folder / name).chmod(0o666)
-        run([*helper, "cp", "--no-preserve=mode", source, folder / name])
-        (folder / name).chmod(0o644)
+    run(as_root(*mmdebstrap_argv(tree, overlay, debian_sources(RELEASE))), log=log, hint=HINT)
+    # root can make device nodes, root of a namespace can't; the machine's kernel brings its own
+    run(as_root("find", tree / "dev", "-mindepth", "1", "-delete"))
+    (kernel,) = (tree / "boot").glob("vmlinuz-*")
+    shutil.copyfile(kernel, folder / "vmlinuz")
+    shutil.copyfile(tree / "boot" / kernel.name.replace("vmlinuz", "initrd.img"), folder / "initrd")
     run(["truncate", "-s", DISK_SIZE, disk])
-    disk.chmod(0o666)
-    run([*helper, "mkfs.ext4", "-q", "-m", "0", "-L", "labmachine", "-d", tree, disk], log=log)
-    run([*helper, "rm", "-rf", tree])
+    run(as_root("mkfs.ext4", "-q", "-m", "0", "-L", "labmachine", "-d", tree, disk), log=log)
+    remove_tree(tree)
     for leftover in (overlay, wheel):
         leftover.unlink()
     shutil.rmtree(folder / "overlay")
     disk.chmod(0o444)
-    folder.chmod(0o755)
 
 
 def mmdebstrap_argv(tree: Path, overlay: Path, sources: list[str]) -> list[str]:
     """The command that fills `tree`; `overlay` is the tar with our files."""
     commands = (
-        f'systemctl --quiet --root="$1" enable {" ".join(ENABLED)}',
-        f'systemctl --quiet --root="$1" disable {" ".join(DISABLED)}',
-        f'systemctl --quiet --root="$1" mask {" ".join(MASKED)}',
+        f'chroot "$1" systemctl --quiet enable {" ".join(ENABLED)}',
+        f'chroot "$1" systemctl --quiet disable {" ".join(DISABLED)}',
+        f'chroot "$1" systemctl --quiet mask {" ".join(MASKED)}',
         # The guests' switches are the rack's; identity is each machine's own.
         'rm -f "$1"/etc/libvirt/qemu/networks/default.xml "$1"/etc/ssh/ssh_host_*',
         'rm -f "$1"/etc/libvirt/qemu/networks/autostart/default.xml "$1"/etc/resolv.conf',
@@ -145,37 +137,16 @@ def mmdebstrap_argv(tree: Path, overlay: Path, sources: list[str]) -> list[str]:
         'chroot "$1" update-tirfs',
     )
     return [
-        "mmdebstrap", "--variant=minbase", "--mode=auto", "--format=directory",
+        "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
         f"--include={','.join(PACKAGES)}",
         '--aptopt=Apt::Install-Recommends "false"',
         "--dpkgopt=force-confold", "--dpkgopt=force-confdef",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
-        f"--essential-hook=tar-in {overlay} /",
+        f"--essential-hook=tar-in {shlex.quote(str(overlay))} /",
         *(f"--customize-hook={command}" for command in commands),
         '--customize-hook=: > "$1"/etc/machine-id',
         RELEASE, str(tree), *sources,
     ]  # fmt: skip
-
-
-def debian_sources(release: str) -> list[str]:
-    """A release's apt lines, from the mirrors of the user's own apt; none: mmdebstrap's default.
-
-    A mirror that the user has for one release of Debian serves the others too.
-    """
-    fields = "$(ORIGIN) $(RELEASE) $(COMPONENT) $(REPO_URI)"
-    try:
-        known = run(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"])
-    except RuntimeError:
-        return []
-    return list(dict.fromkeys(_apt_lines(known.splitlines(), release)))
-
-
-def _apt_lines(targets: list[str], wanted: str) -> Iterator[str]:
-    for target in targets:
-        origin, release, component, uri = target.split()
-        if origin == "Debian" and component == "main" and release[:1].isalpha():
-            suite = release.partition("-")[2]
-            yield f"deb {uri} {wanted}{'-' + suite if suite else ''} {component}"
 
 
 def pack_tree(source: Path, target: Path) -> None:

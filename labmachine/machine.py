@@ -4,7 +4,6 @@ Owns the state folder and the qemu process. Leaves what the machine consists of 
 and `qemu`, and what runs in it to the Pulumi program.
 """
 
-import fcntl
 import os
 import signal
 import sys
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from artefacts import CommandFailed, run, step
+from artefacts.cache import locked
+from artefacts.namespace import remove_tree
 from config.labmachine import LabMachine, load_labmachine
 from labmachine import preconditions, qmp
 from labmachine.accelerator import accelerator
@@ -28,6 +29,7 @@ BOOT_DEADLINE_S = 300.0  # ten times what a boot takes under TCG on two busy cor
 POWERDOWN_DEADLINE_S = 60.0
 QUIT_DEADLINE_S = 10.0
 REMIND_S = 15.0
+DISK_FULL = "io-error"  # qemu's werror=enospc stops a machine whose disk can't grow
 NEEDED = "ssh libvirtd ovsdb-server ovs-vswitchd"
 # Waits until starting is over, then names each needed service that isn't there.
 WAIT_FOR_SERVICES = (
@@ -46,6 +48,7 @@ class Status:
 
     state: Literal["absent", "stopped", "running"]
     pid: int | None
+    guest: str  # qemu's word for what its CPUs do (RunState in qemu-qmp-ref), or ""
     answers: bool  # its sshd greets
     disk_bytes: int  # what its files take on the user's machine
 
@@ -64,6 +67,8 @@ def up(settings: LabMachine | None = None, state: State | None = None) -> Status
             preconditions.check(settings, state)
             _create(settings, state, image)
             _start(settings, state, image)
+        elif _guest(state) == DISK_FULL:
+            qmp.execute(state.qmp, "cont")  # it tries to write again
         with step("waiting for the lab machine"):
             _wait_until_ready(settings, state)
     return status(settings, state)
@@ -101,6 +106,7 @@ def status(settings: LabMachine | None = None, state: State | None = None) -> St
     return Status(
         state="running" if pid else "stopped" if state.root.exists() else "absent",
         pid=pid,
+        guest=_guest(state) if pid else "",
         answers=pid is not None and sshd_answers(settings),
         disk_bytes=sum(file.stat().st_blocks * 512 for file in files),
     )
@@ -111,16 +117,16 @@ def reset(state: State | None = None) -> None:
     state = state or State()
     down(state)
     with _locked(state):
-        for file in (state.root, state.image, *state.folder.glob("disk-*.raw")):
+        for file in (state.root, *state.folder.glob("disk-*.raw")):
             file.unlink(missing_ok=True)
+        remove_tree(state.image)
 
 
 @contextmanager
 def _locked(state: State) -> Iterator[None]:
     """One life-cycle command at a time; a second one waits."""
     state.lock.parent.mkdir(parents=True, exist_ok=True)
-    with state.lock.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(state.lock, waiting="the lab machine's life cycle"):
         yield
 
 
@@ -128,7 +134,7 @@ def _image_of(state: State) -> MachineImage:
     """The image an existing machine lies on, else the newest."""
     if not state.root.exists():
         return machine_image()
-    image = MachineImage(state.image.resolve())
+    image = MachineImage(state.image)
     if not image.disk.exists():
         raise MachineError(
             f"the lab machine's image {image.folder} is gone, so what it wrote is useless; "
@@ -144,19 +150,41 @@ def _create(settings: LabMachine, state: State, image: MachineImage) -> None:
     make_keys(settings, state)
     for name, size in settings.disks.items():
         disk = state.disk(name)
-        if not disk.exists():
+        there = disk.stat().st_size if disk.exists() else 0
+        if not there:  # none, or a run was killed before the disk had its size
             with disk.open("wb") as file:
                 file.truncate(size)
-        elif disk.stat().st_size != size:
+        elif there != size:
             raise MachineError(
-                f"disks.{name} is {size} bytes in config/labmachine.yaml, the existing disk has "
-                f"{disk.stat().st_size}; set it back, or lose what is on all: lab machine reset"
+                f"disks.{name} is {size} bytes in labmachine.yaml, the existing disk has "
+                f"{there}; set it back, or lose what is on all: lab machine reset"
             )
     if not state.root.exists():
-        state.image.unlink(missing_ok=True)
-        state.image.symlink_to(image.folder)
+        _take_image(image, state)
+        new = state.root.with_suffix(".new")
         run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw",
-             "-b", image.disk, state.root])  # fmt: skip
+             "-b", f"{state.image.name}/{image.disk.name}", new])  # fmt: skip
+        run(["sync", new])
+        new.rename(state.root)
+
+
+def _take_image(image: MachineImage, state: State) -> None:
+    """Give the machine the image for as long as it exists, whatever becomes of the cache.
+
+    Hard links cost nothing; another file system than the cache's gets a copy. Named from the
+    machine's folder, it is found when the project has moved.
+    """
+    remove_tree(state.image)
+    new = state.image.with_suffix(".new")
+    remove_tree(new)
+    new.mkdir()
+    for file in (image.disk, image.kernel, image.initrd):
+        try:
+            (new / file.name).hardlink_to(file)
+        except OSError:
+            run(["cp", "--sparse=always", file, new])
+    run(["sync", "--file-system", new])
+    new.rename(state.image)
 
 
 def _start(settings: LabMachine, state: State, image: MachineImage) -> None:
@@ -185,6 +213,12 @@ def _wait_until_ready(settings: LabMachine, state: State) -> None:
         now = time.monotonic()
         if state.pid() is None:
             raise _unready(state, "its qemu process ended")
+        if _guest(state) == DISK_FULL:
+            raise _unready(
+                state,
+                f"the file system of {state.folder} is full, so qemu has stopped the machine; "
+                "free space, then go on: lab machine up",
+            )
         if now - began > BOOT_DEADLINE_S:
             raise _unready(state, f"no ssh after {BOOT_DEADLINE_S:.0f} s")
         if now - reminded > REMIND_S:
@@ -199,6 +233,12 @@ def _wait_until_ready(settings: LabMachine, state: State) -> None:
         raise _unready(state, f"its services: {error}") from error
     if missing:
         raise _unready(state, f"services that didn't start:\n{missing}")
+
+
+def _guest(state: State) -> str:
+    with suppress(qmp.QmpError):
+        return str(qmp.execute(state.qmp, "query-status")["status"])
+    return ""
 
 
 def _unready(state: State, what: str) -> MachineError:

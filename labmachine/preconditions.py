@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from artefacts.environment import search_path
 from config.errors import ConfigError, Problem
 from config.labmachine import LabMachine
 from labmachine.state import State
@@ -37,7 +38,7 @@ def check(settings: LabMachine, state: State) -> None:
 
 def _programs() -> Iterator[Problem]:
     for program, remedy in PROGRAMS.items():
-        if shutil.which(program) is None:
+        if shutil.which(program, path=search_path()) is None:
             yield Problem("(this machine)", program, "this program must be on PATH", remedy)
 
 
@@ -48,7 +49,7 @@ def _memory(settings: LabMachine) -> Iterator[Problem]:
             "memory", f"{settings.memory // MIB} MiB",
             f"with {QEMU_ROOM // MIB} MiB for qemu itself at most the {available // MIB} MiB "
             "that are available here",
-            "lower `memory` in config/labmachine.yaml, or stop other programs",
+            "lower `memory` in labmachine.yaml, or stop other programs",
         )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def _space(settings: LabMachine, state: State) -> Iterator[Problem]:
         yield Problem(
             "disks", f"{wanted // MIB} MiB when all are full",
             f"at most the {free // MIB} MiB that are free under {base}",
-            "make disks fewer or smaller in config/labmachine.yaml, or free space",
+            "make disks fewer or smaller in labmachine.yaml, or free space",
         )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def _port(settings: LabMachine) -> Iterator[Problem]:
         except OSError as error:
             yield Problem(
                 "ssh_port", settings.ssh_port, f"a free port on 127.0.0.1 ({error.strerror})",
-                "choose another in config/labmachine.yaml, or stop what listens there",
+                "choose another in labmachine.yaml, or stop what listens there",
             )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ class State:
 
     @property
     def image(self) -> Path:
-        """A link to the image that the root overlay lies on."""
+        """The image that the root overlay lies on: hard links, or copies, of the cache's."""
         return self.folder / "image"
 
     @property
@@ -74,16 +74,17 @@ class State:
     def pid(self) -> int | None:
         """The machine's process, or None.
 
-        A pidfile alone proves nothing: the process must exist and have been started with
-        this very pidfile, or a reused process number would be taken for the machine.
+        A pidfile alone proves nothing: a process number may be reused. qemu keeps its pidfile
+        open, so the process that has this very file open is the machine, also when the
+        project's folder was moved meanwhile.
         """
         try:
+            ours = self.pidfile.stat()
             pid = int(self.pidfile.read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            opened = list(Path(f"/proc/{pid}/fd").iterdir())
         except (OSError, ValueError):
             return None
-        wanted = [b"-pidfile", os.fsencode(self.pidfile)]
-        return pid if wanted in [command[at : at + 2] for at in range(len(command))] else None
+        return pid if any(_is(each, ours) for each in opened) else None
 
     def last_console_lines(self, count: int = 5) -> list[str]:
         """The end of what the machine's console has shown."""
@@ -92,3 +93,10 @@ class State:
         except OSError:
             return []
         return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+
+
+def _is(descriptor: Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(descriptor.stat(), file)
+    except OSError:  # closed meanwhile
+        return False

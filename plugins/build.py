@@ -15,8 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from artefacts import CommandFailed, cache_root, cached, digest, run
-from artefacts.cache import PROJECT
+from artefacts import environment as own_environment
+from artefacts.cache import locked
+from artefacts.environment import PROJECT, SYSTEM_FOLDERS, users_folder
 from artefacts.golang import go, program
+from config.errors import ConfigError
 
 MODULES = Path(__file__).resolve().parent
 """The Go modules, a folder each."""
@@ -29,6 +32,9 @@ PLUGINS = ("libvirt", "command")
 SCRIPTS = {"pulumi-language-python-exec": "cmd", "pulumi-resource-pulumi-python": "dist"}
 """Of the SDK that the CLI is built with, by folder under its `python/`; the second one runs
 resources whose provider is in the program (`components/commits.py`)."""
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""Hosts that no proxy is for."""
 
 LANGUAGE_HOST = ("pulumi-language-python", *SCRIPTS)
 
@@ -51,8 +57,10 @@ def tools() -> Path:
             _place(path, folder / "bin" / path.name)
 
     folder = cached("tools", name, assemble)
-    for plugin in PLUGINS:
-        _install(folder, plugin)
+    home().mkdir(parents=True, exist_ok=True)
+    with locked(home() / ".install.lock", waiting="installing plugins"):
+        for plugin in PLUGINS:
+            _install(folder, plugin)
     return folder
 
 
@@ -66,7 +74,7 @@ def _place(program: Path, target: Path) -> None:
 
 def home() -> Path:
     """Pulumi's home: plugins, selected stacks. In the project, so the user's is not touched."""
-    return cache_root() / "pulumi"
+    return PROJECT / ".lab" / "pulumi"
 
 
 def environment(tools: Path) -> dict[str, str]:
@@ -75,15 +83,17 @@ def environment(tools: Path) -> dict[str, str]:
     The state lies in `.lab/state` unless PULUMI_BACKEND_URL is set or the user is logged
     in to a backend; then theirs is used. The folder for the state is created.
     """
-    search = [str(tools / "bin"), os.environ.get("PATH", os.defpath)]
+    users = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    search = [str(tools / "bin"), *users, *SYSTEM_FOLDERS]
     if sys.prefix != sys.base_prefix:
         # The language host takes the first python on PATH, whatever Pulumi.yaml says.
         search.insert(0, str(Path(sys.prefix) / "bin"))
     result = {
-        "PATH": os.pathsep.join(search),
+        "PATH": os.pathsep.join(dict.fromkeys(search)),
         "PULUMI_HOME": str(home()),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        **_without_proxy(),
     }
     credentials = _users_credentials()
     if credentials is not None:
@@ -91,15 +101,31 @@ def environment(tools: Path) -> dict[str, str]:
     elif "PULUMI_BACKEND_URL" not in os.environ:
         state = PROJECT / ".lab" / "state"
         state.mkdir(parents=True, exist_ok=True)
-        result["PULUMI_BACKEND_URL"] = f"file://{state}"
+        result["PULUMI_BACKEND_URL"] = state.as_uri()
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
         result["PULUMI_CONFIG_PASSPHRASE"] = ""  # the state holds no secret; docs/decisions/0002
     return result
 
 
+def _without_proxy() -> dict[str, str]:
+    """The command line, plugins and the program talk by gRPC on this machine, past any proxy.
+
+    Go and Python read the one or the other spelling; gRPC's own core reads `no_grpc_proxy` first
+    (grpc's environment_variables.md).
+    """
+    users = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = dict.fromkeys([*filter(None, users.split(",")), *LOCAL])
+    return {
+        **dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts)),
+        "no_grpc_proxy": ",".join(LOCAL),
+    }
+
+
 def _users_credentials() -> Path | None:
     """The folder of the user's Pulumi credentials, if they say "logged in"."""
-    folder = Path(os.environ.get("PULUMI_CREDENTIALS_PATH") or Path.home() / ".pulumi")
+    folder = users_folder("PULUMI_CREDENTIALS_PATH", ".pulumi")
+    if folder is None:
+        return None
     try:
         current = json.loads((folder / "credentials.json").read_text()).get("current")
     except (OSError, ValueError):
@@ -118,7 +144,7 @@ def users_own() -> list[Path]:
     if len(paths) != len(found) or paths[0].is_relative_to(cache_root()):
         return []
     try:
-        text = run([paths[0], "version"], env={**os.environ, "PULUMI_HOME": str(home())})
+        text = run([paths[0], "version"], env={**own_environment(), "PULUMI_HOME": str(home())})
     except CommandFailed:
         return []
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
@@ -169,7 +195,7 @@ def _install(tools: Path, plugin: str) -> None:
         return
     install = ["plugin", "install", "resource", plugin, wanted, "--reinstall", "--file"]
     pulumi = [str(tools / "bin" / "pulumi"), *install, str(binary)]
-    run(pulumi, env={**os.environ, **environment(tools)})
+    run(pulumi, env={**own_environment(), **environment(tools)})
     marker.write_text(binary.parent.name)
 
 
@@ -177,7 +203,7 @@ def main() -> None:
     """Build everything and print the environment, ready for a shell's `eval`."""
     try:
         found = environment(tools())
-    except CommandFailed as error:
+    except (CommandFailed, ConfigError, OSError) as error:
         sys.exit(str(error))
     for name, value in found.items():
         print(f"export {name}={shlex.quote(value)}")

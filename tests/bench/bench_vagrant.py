@@ -14,13 +14,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from artefacts import cached, digest, run
+from artefacts.debian import debian_sources
 from config import addressing, names
 from config.settings import Settings, load_settings, stack_folder, stack_options
 from config.topology import Server, StorageNode
 from lab.converge import wait_ready
 from lab.power import Action, power
 from lab.remote import VIRSH, on_lab_machine
-from labmachine.image import RELEASE, debian_sources
+from labmachine.image import RELEASE
 
 PACKAGES = "vagrant-libvirt,vagrant,iproute2,openssh-client"
 CHROOT = "/var/tmp/vagrant"

@@ -1,26 +1,16 @@
 """The image's recipe, as far as it shows without building it."""
 
+import shlex
 import tarfile
 from pathlib import Path
-
-import pytest
 
 from labmachine import image
 
 
-def test_the_mirrors_are_those_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    targets = "\n".join([
-        "Debian bookworm main http://mirror/debian/",
-        "Debian bookworm-security main http://mirror/security/",
-        "Debian bookworm-security main http://mirror/security/",
-        "Debian bookworm non-free http://mirror/debian/",
-        "Somebody bookworm main http://elsewhere/",
-    ])  # fmt: skip
-    monkeypatch.setattr(image, "run", lambda argv: targets)
-    assert image.debian_sources("trixie") == [
-        "deb http://mirror/debian/ trixie main",
-        "deb http://mirror/security/ trixie-security main",
-    ]
+def test_a_folder_with_blanks_is_one_word_to_mmdebstrap() -> None:
+    argv = image.mmdebstrap_argv(Path("/a b/root"), Path("/a b/it's/root.tar"), [])
+    (hook,) = [each for each in argv if "tar-in" in each]
+    assert shlex.split(hook.partition("=")[2]) == ["tar-in", "/a b/it's/root.tar", "/"]
 
 
 def test_the_tree_belongs_to_root_and_is_the_same_each_time(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def _settings(**changes: object) -> LabMachine:
 @pytest.fixture(autouse=True)
 def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preconditions, "available_memory", lambda: 64 << 30)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name, path: f"/usr/bin/{name}")
 
 
 def _refused(settings: LabMachine, folder: Path) -> str:
@@ -51,5 +51,5 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_missing_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name, path: None)
     assert "apt install qemu-utils" in _refused(_settings(), tmp_path)

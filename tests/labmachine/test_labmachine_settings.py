@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import ConfigError
-from config.labmachine import LabMachine, load_labmachine
+from config.labmachine import OWN, LabMachine, load_labmachine
 from config.units import format_size, parse_size
 
 
@@ -60,3 +60,26 @@ def test_a_wrong_value_is_named_with_its_rule(
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         LabMachine(disks={"disk1": "1GiB"}).cores = 3  # type: ignore[dict-item]
+
+
+def test_the_users_own_file_replaces_keys(tmp_path: Path) -> None:
+    own = tmp_path / "labmachine.yaml"
+    shipped = load_labmachine(own=own)
+    own.write_text("cores: 4\ndisks: {disk1: 8GiB}\n")
+    assert load_labmachine(own=own) == shipped.model_copy(
+        update={"cores": 4, "disks": {"disk1": 8 << 30}}
+    )
+    own.write_text("# nothing yet\n")
+    assert load_labmachine(own=own) == shipped
+
+
+@pytest.mark.parametrize("text", ["- cores", "coers: 4", "cores: none"])
+def test_a_wrong_own_file_is_named(tmp_path: Path, text: str) -> None:
+    own = tmp_path / "labmachine.yaml"
+    own.write_text(text)
+    with pytest.raises(ConfigError, match=r"^labmachine\.yaml can't be used"):
+        load_labmachine(own=own)
+
+
+def test_git_ignores_the_users_own_file() -> None:
+    assert "/labmachine.yaml" in (OWN.parent / ".gitignore").read_text().splitlines()

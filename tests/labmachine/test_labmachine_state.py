@@ -11,10 +11,11 @@ from labmachine.state import State
 
 
 @contextmanager
-def _process(*arguments: str) -> Iterator[int]:
-    code = "import sys; print(flush=True); sys.stdin.read()"
+def _process(pidfile: Path) -> Iterator[int]:
+    """A process that has the file open, as qemu has."""
+    code = "import sys; kept = open(sys.argv[1], 'a'); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, pidfile], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -33,7 +34,7 @@ def test_a_broken_pidfile_is_no_machine(tmp_path: Path) -> None:
 
 def test_a_dead_process_is_no_machine(tmp_path: Path) -> None:
     state = State(tmp_path)
-    with _process("-pidfile", str(state.pidfile)) as pid:
+    with _process(state.pidfile) as pid:
         state.pidfile.write_text(f"{pid}\n")
         assert state.pid() == pid
     assert state.pid() is None
@@ -41,9 +42,18 @@ def test_a_dead_process_is_no_machine(tmp_path: Path) -> None:
 
 def test_a_foreign_process_with_our_number_is_no_machine(tmp_path: Path) -> None:
     state = State(tmp_path)
-    with _process("-pidfile", "/elsewhere/qemu.pid") as pid:
+    with _process(tmp_path / "elsewhere.pid") as pid:
         state.pidfile.write_text(f"{pid}\n")
         assert state.pid() is None
+
+
+def test_the_machine_is_known_after_its_folder_was_moved(tmp_path: Path) -> None:
+    before, after = State(tmp_path / "before"), State(tmp_path / "after")
+    before.folder.mkdir()
+    with _process(before.pidfile) as pid:
+        before.pidfile.write_text(f"{pid}\n")
+        before.folder.rename(after.folder)
+        assert after.pid() == pid
 
 
 def test_status_looks_only(tmp_path: Path) -> None:

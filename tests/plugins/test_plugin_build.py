@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from plugins import build
 from plugins.build import LANGUAGE_HOST, environment, home, users_own
 
 
@@ -29,6 +30,44 @@ def test_pulumi_keeps_to_the_project(tmp_path: Path) -> None:
     venv, tools = found["PATH"].split(":")[:2]
     assert Path(venv, "python").exists()
     assert tools == f"{tmp_path}/bin"
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        ({}, "localhost,127.0.0.1,::1"),
+        ({"no_proxy": "localhost"}, "localhost,127.0.0.1,::1"),
+        ({"NO_PROXY": "intern,10.0.0.0/8"}, "intern,10.0.0.0/8,localhost,127.0.0.1,::1"),
+    ],
+)
+def test_processes_of_this_machine_talk_past_the_proxy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, users: dict[str, str], expected: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in users.items():
+        monkeypatch.setenv(name, value)
+    found = environment(tmp_path)
+    assert found["no_proxy"] == found["NO_PROXY"] == expected
+    assert found["no_grpc_proxy"] == "localhost,127.0.0.1,::1"
+
+
+def test_a_folder_with_any_letters_is_a_backend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build, "PROJECT", tmp_path / "my rack ü#1%41?")
+    url = environment(tmp_path)["PULUMI_BACKEND_URL"]
+    assert url.endswith("/my%20rack%20%C3%BC%231%2541%3F/.lab/state")
+
+
+def test_without_a_home_nobody_is_logged_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def homeless(_cls: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    assert "PULUMI_CREDENTIALS_PATH" not in environment(tmp_path)
 
 
 def test_the_users_backend_is_used(

@@ -1,0 +1,132 @@
+"""Building all that a stack needs, side by side, before anything is started.
+
+Owns which builds are independent of each other, and telling what is built, how far it is and how
+long it will take. Leaves the building to `plugins`, `alpine` and `labmachine`, and that nothing is
+built twice to the cache. `python -m lab.build PART STACK` builds one part.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from alpine import boottree, image, programs
+from artefacts import cache_root, run
+from artefacts.process import ending_together
+from config.settings import PROJECT, load_settings, stack_options
+from guest import consul
+from labmachine.emulator import emulator
+from labmachine.image import machine_image
+from plugins.build import tools
+
+LOGS = PROJECT / ".lab" / "build"
+SILENT_S = 5.0  # what is in the cache is found within that
+REPORT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the independent builds; `work` is what it took of a core, in minutes (measured)."""
+
+    title: str
+    work: float
+    build: Callable[[str], object]
+
+
+def _images(stack: str) -> None:
+    boottree.common_files()
+    topology = load_settings(stack, stack_options(stack)).topology
+    extra = consul.image_folders(topology)
+    for role in sorted({machine.role for machine in topology.machines.values()}):
+        image.role_image(role, extra)
+
+
+def _lab_machine(_stack: str) -> None:
+    emulator()
+    machine_image()
+
+
+PARTS: Mapping[str, Part] = MappingProxyType({
+    "images": Part("kernel and machines' images", 30, _images),
+    "tools": Part("Pulumi's command line and plugins", 13, lambda _stack: tools()),
+    "programs": Part("consul and the control plane", 6,
+                     lambda _stack: [programs.build(name) for name in programs.PROGRAMS]),
+    "labmachine": Part("the lab machine's image and qemu", 2, _lab_machine),
+})  # fmt: skip
+
+
+def build(stack: str) -> None:
+    """Build what the cache lacks; says nothing when it has all.
+
+    Raises:
+        CommandFailed: a part failed; the others have been ended, what they had finished is kept.
+    """
+    LOGS.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    # the threads end when the group's end has ended what they wait for
+    with ThreadPoolExecutor(len(PARTS)) as threads, ending_together():
+        running = {name: threads.submit(_build_part, name, stack) for name in PARTS}
+        _watch(running, began)
+
+
+def _build_part(name: str, stack: str) -> None:
+    log = LOGS / f"{name}.log"
+    log.unlink(missing_ok=True)
+    run([sys.executable, "-m", "lab.build", name, stack], cwd=PROJECT, log=log, hint=f"all: {log}")
+
+
+def _watch(running: Mapping[str, Future[None]], began: float) -> None:
+    """Until all are done; raises what the first one raises."""
+    next_report = began + SILENT_S
+    told: set[str] = set()
+    while left := [name for name, each in running.items() if not each.done()]:
+        for each in running.values():
+            if each.done():
+                each.result()
+        now = time.monotonic()
+        if now >= next_report:
+            _report(left, told, now - began)
+            told.update(left)
+            next_report = now + REPORT_S
+        time.sleep(0.2)
+    for each in running.values():
+        each.result()
+    if told:
+        print(f"✓ built ({(time.monotonic() - began) / 60:.0f} min)", file=sys.stderr, flush=True)
+
+
+def _report(left: list[str], told: set[str], seconds: float) -> None:
+    if not told:
+        what = ", ".join(PARTS[name].title for name in left)
+        print(
+            f"→ building, once for all clones, what {cache_root()} lacks: {what}", file=sys.stderr
+        )
+        print(f"  logs: {LOGS}", file=sys.stderr)
+    rest = rest_of(told or left, seconds / 60, len(os.sched_getaffinity(0)))
+    print(f"  {seconds / 60:.0f} min; some {rest:.0f} min left:", file=sys.stderr)
+    for name in left:
+        print(f"    {PARTS[name].title}: {_doing(LOGS / f'{name}.log')}", file=sys.stderr)
+    sys.stderr.flush()
+
+
+def rest_of(missing: Iterable[str], minutes: float, cores: int) -> float:
+    """Minutes that are left: the work of all that was missing, on all cores, less what is past.
+
+    Never less than a minute: a slow machine takes longer than the one this was measured on.
+    """
+    work = sum(PARTS[name].work for name in missing)
+    return max(1.0, work / cores - minutes)
+
+
+def _doing(log: Path) -> str:
+    """The step that a part is at."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return lines[-1].strip(" →…") if lines else "starting"
+
+
+if __name__ == "__main__":
+    PARTS[sys.argv[1]].build(sys.argv[2])

@@ -1,0 +1,52 @@
+"""The commands of `lab cache`.
+
+Owns their output. Leaves what is listed and removed to `artefacts.prune`.
+"""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from artefacts import cache_root, prune
+from artefacts.environment import PROJECT
+
+app = typer.Typer(help="The artefacts that all clones share.", invoke_without_command=True)
+screen = Console(emoji=False)
+OLD = PROJECT / ".cache"  # where artefacts were before clones shared them
+
+
+@app.callback()
+def show(context: typer.Context) -> None:
+    """What is in the cache: size, and days since a clone used it."""
+    if context.invoked_subcommand:
+        return
+    table = Table("artefact", "MiB", "days unused")
+    found = prune.entries()
+    for each in found:
+        days = max(0.0, time.time() - each.used) / prune.DAY_S
+        table.add_row(each.name, f"{each.size / (1 << 20):.0f}", f"{days:.0f}")
+    screen.print(table)
+    screen.print(f"{cache_root()}: {_size(found)}", highlight=False, soft_wrap=True)
+    if OLD.is_dir() and cache_root() != OLD:
+        screen.print(
+            f"{OLD} is the cache of an older version, which nothing uses now; it can be removed",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@app.command("prune")
+def remove(
+    days: Annotated[float, typer.Option(min=0, help="Unused for so many days.")] = 30,
+) -> None:
+    """Remove what no clone has used for 30 days, nor what was made from it."""
+    removed = prune.prune(days)
+    for each in removed:
+        screen.print(each.name, highlight=False)
+    screen.print(f"removed: {_size(removed)}", highlight=False)
+
+
+def _size(found: list[prune.Entry]) -> str:
+    return f"{sum(each.size for each in found) / (1 << 30):.1f} GiB in {len(found)} artefacts"

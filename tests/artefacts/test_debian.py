@@ -1,0 +1,84 @@
+"""Debian's mirrors on systems of all kinds, and locked packages."""
+
+from pathlib import Path
+
+import pytest
+
+from artefacts import CommandFailed, debian
+from artefacts.debian import Locked, read_lock, write_lock
+
+SIGNED = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+DEBIANS_OWN = [
+    f"{SIGNED} http://mirror.example/debian trixie main",
+    f"{SIGNED} http://mirror.example/debian trixie-updates main",
+    f"{SIGNED} http://mirror.example/debian-security trixie-security main",
+]
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (
+            [  # a mirror of the user's, with what others have beside it
+                "Debian|bookworm|main|http://mirror/debian/",
+                "Debian|bookworm-security|main|http://mirror/security/",
+                "Debian|bookworm-security|main|http://mirror/security/",
+                "Debian|bookworm|non-free|http://mirror/debian/",
+                "Debian Backports|bookworm-backports|main|http://mirror/debian/",
+                "Debian|bookworm-proposed-updates|main|http://mirror/debian/",
+                "Somebody|bookworm|main|http://elsewhere/",
+                "code stable|stable|main|https://editor/",
+                "Google LLC|stable|main|https://browser/",
+                "||$(COMPONENT)|https://flat/",
+            ],
+            [
+                f"{SIGNED} http://mirror/debian trixie main",
+                f"{SIGNED} http://mirror/security trixie-security main",
+            ],
+        ),
+        ([], DEBIANS_OWN),  # no lists yet
+        (
+            [  # Ubuntu
+                "Ubuntu|noble|main|http://archive.ubuntu.com/ubuntu/",
+                "Ubuntu|noble-security|main|http://security.ubuntu.com/ubuntu/",
+            ],
+            DEBIANS_OWN,
+        ),
+    ],
+)
+def test_the_mirrors_are_the_users_or_debians(
+    monkeypatch: pytest.MonkeyPatch, targets: list[str], expected: list[str]
+) -> None:
+    told = "\n".join(line.replace("|", debian.BETWEEN) for line in targets)
+    monkeypatch.setattr(debian, "run", lambda argv: told)
+    assert debian.debian_sources("trixie") == expected
+
+
+def test_apt_that_fails_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_argv: list[str]) -> str:
+        raise CommandFailed("apt-get: exit code 100")
+
+    monkeypatch.setattr(debian, "run", fails)
+    assert debian.debian_sources("trixie") == DEBIANS_OWN
+
+
+def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
+    packages = [Locked("b", "1:2~x+y", "ff"), Locked("a", "3", "ee")]
+    write_lock(tmp_path / "lock", packages, "python -m x")
+    assert read_lock(tmp_path / "lock") == sorted(packages, key=lambda each: each.name)
+
+
+def test_other_bytes_than_the_locked_ones_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(argv: list[str], cwd: Path | None = None, hint: str = "") -> str:
+        if "download" in argv and cwd:
+            (cwd / "a_1%3a3_amd64.deb").write_bytes(b"other")
+        return ""
+
+    monkeypatch.setattr(debian, "run", run)
+    apt = debian.Apt(tmp_path / "apt", [])
+    with pytest.raises(CommandFailed, match="locked ee\nrun the refresh"):
+        apt.download([Locked("a", "1:3", "ee")], tmp_path, "run the refresh")
+    with pytest.raises(CommandFailed, match="not fetched: b"):
+        apt.download([Locked("b", "1", "ee")], tmp_path / "apt", "")

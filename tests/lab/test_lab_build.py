@@ -1,0 +1,65 @@
+"""Independent builds side by side: what is told, and what happens to the others when one fails."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from artefacts import CommandFailed, run
+from lab import build
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(build, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(build, "SILENT_S", 0.5)
+    monkeypatch.setattr(build, "REPORT_S", 0.5)
+
+
+def _parts(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
+    """Parts that run shell commands."""
+    parts = {name: build.Part(f"the {name}", 10, lambda _stack: None) for name in commands}
+    monkeypatch.setattr(build, "PARTS", parts)
+
+    def run_part(argv: list[str], **options: object) -> str:
+        return run(["sh", "-c", commands[argv[3]]], **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(build, "run", run_part)
+
+
+def test_nothing_is_said_when_all_is_there(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _parts(monkeypatch, one="true", two="true")
+    build.build("mini")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_is_told_what_is_built_and_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _parts(monkeypatch, one="true", two="echo '→ compiling it …'; sleep 2")
+    build.build("mini")
+    said = capfd.readouterr().err
+    assert "lacks: the two\n" in said
+    assert "min left:\n    the two: compiling it\n" in said
+    assert said.splitlines()[-1].startswith("✓ built")
+
+
+def test_one_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    _parts(monkeypatch, one="echo the reason; exit 3", two="sleep 60")
+    began = time.monotonic()
+    with pytest.raises(CommandFailed, match="the reason"):
+        build.build("mini")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("missing", "minutes", "cores", "left"),
+    [(("images", "tools", "programs", "labmachine"), 0, 2, 25.5), (("tools",), 2, 2, 4.5),
+     (("tools",), 60, 2, 1)],
+)  # fmt: skip
+def test_what_is_left_is_the_work_on_all_cores(
+    missing: tuple[str, ...], minutes: float, cores: int, left: float
+) -> None:
+    assert build.rest_of(missing, minutes, cores) == left

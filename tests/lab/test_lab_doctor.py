@@ -1,0 +1,84 @@
+"""`lab doctor` looks, and tells no false alarm."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from artefacts import CommandFailed
+from config.access import LabMachine
+from config.settings import Settings, load_settings
+from lab import doctor
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(Settings, "write_access", lambda _self: None)
+    options = {"topology": "mini", "seed": "00" * 32}
+    return load_settings("mini", options.get)
+
+
+def test_it_starts_nothing_for_the_virtual_lab_machine(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("doctor started a program")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "none" / "cache"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    began = time.monotonic()
+    found = {each.about: each for each in doctor.examine(settings)}
+    assert time.monotonic() - began < 20
+    assert not (tmp_path / "none").exists()
+    programs = [found[name] for name in (*doctor.PROGRAMS, "go")]
+    assert [each.about for each in programs if not each.fine] == []
+    assert found["go"].found == f"{sys.prefix}/bin/go"
+    assert "acceleration" in found
+
+
+@pytest.mark.parametrize(
+    ("exists", "opens", "words"),
+    [(False, False, "has no"), (True, False, "gets KVM"), (True, True, "will try")],
+)
+def test_kvm_is_looked_at_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exists: bool, opens: bool, words: str
+) -> None:
+    device = tmp_path / "kvm"
+    if exists:
+        device.touch()
+    monkeypatch.setattr(doctor, "KVM", device)
+    monkeypatch.setattr("os.access", lambda _path, _mode: opens)
+    assert words in doctor._acceleration()
+
+
+@pytest.mark.parametrize(
+    ("answer", "fine", "found"),
+    [
+        ("", True, "reached, has all it needs"),
+        ("ovs-vsctl\nlibvirtd\n", False, "lacks ovs-vsctl, libvirtd"),
+        (CommandFailed("ssh: exit code 255\n  | no route to host"), False, "no route to host"),
+    ],
+)
+def test_a_real_lab_machine_is_asked(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | CommandFailed,
+    fine: bool,
+    found: str,
+) -> None:
+    def run(argv: list[str], timeout_s: float) -> str:
+        assert argv[-1] == doctor.REAL_NEEDS
+        assert timeout_s <= 15
+        if isinstance(answer, CommandFailed):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(doctor, "run", run)
+    real = replace(settings, lab=LabMachine("somewhere"), memory=None)
+    (last,) = [each for each in doctor.examine(real) if each.about.startswith("lab machine")]
+    assert (last.fine, last.found) == (fine, found)
+    assert last.about == "lab machine ssh://root@somewhere:22"

@@ -1,0 +1,69 @@
+"""Which qemu runs, and on what."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from artefacts.debian import read_lock
+from labmachine import accelerator, emulator
+from labmachine.accelerator import Verdict
+from labmachine.image import MachineImage
+
+
+def test_qemu_is_pinned() -> None:
+    locked = {each.name: each for each in read_lock(emulator.LOCK)}
+    assert set(emulator.PACKAGES) <= locked.keys()
+    assert all(len(each.sha256) == 64 for each in locked.values())
+
+
+@pytest.mark.parametrize(
+    ("argument", "preloaded"),
+    [("kvm", ""), ("kvm,kernel-irqchip=on", ""), ("tcg,thread=multi", "svm.so"), ("", "svm.so")],
+)
+def test_the_correction_is_for_emulated_svm(tmp_path: Path, argument: str, preloaded: str) -> None:
+    folder = tmp_path / "my rack ü#1%41"
+    loader = folder / "root/usr/lib64/ld-linux-x86-64.so.2"
+    loader.parent.mkdir(parents=True)
+    loader.write_text('#!/bin/sh\nfor each; do echo "$each"; done\n')
+    program = folder / "qemu-system-x86_64"
+    program.write_text(emulator.WRAPPER)
+    for each in (loader, program):
+        each.chmod(0o755)
+    argv = [str(program), *(["-accel", argument] if argument else ["a b"])]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert told[told.index("--preload") + 1] == preloaded
+    assert f"{folder}/root/usr/bin/qemu-system-x86_64" in told
+    assert told[-1] == argv[-1]
+
+
+@pytest.fixture
+def opens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[bool]:
+    """Whether /dev/kvm opens; a guest boots on it."""
+    answer = [False]
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("os.access", lambda _path, _mode: answer[0])
+    monkeypatch.setattr(accelerator, "run", lambda _argv, env: "version")
+    monkeypatch.setattr(accelerator, "environment", dict)
+    monkeypatch.setattr(accelerator, "_try_kvm", lambda _image: Verdict("kvm", "a guest booted"))
+    return answer
+
+
+def test_who_joins_the_group_gets_kvm(opens: list[bool], tmp_path: Path) -> None:
+    image = MachineImage(tmp_path)
+    image.kernel.write_bytes(b"kernel")
+    assert accelerator.accelerator(image).accelerator == "tcg"
+    opens[0] = True
+    assert accelerator.accelerator(image).accelerator == "kvm"
+    opens[0] = False
+    assert accelerator.accelerator(image).accelerator == "tcg"
+
+
+def test_a_torn_verdict_is_not_believed(opens: list[bool], tmp_path: Path) -> None:
+    image = MachineImage(tmp_path)
+    image.kernel.write_bytes(b"kernel")
+    opens[0] = True
+    accelerator.accelerator(image)
+    (verdict,) = (tmp_path / "cache/accelerator").glob("*/verdict.json")
+    verdict.write_text('{"accelerator": "t')
+    assert accelerator.accelerator(image).accelerator == "kvm"
