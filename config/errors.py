@@ -5,6 +5,7 @@ problems to the models and checks.
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +18,22 @@ MOST_VALUE = 60  # characters of a wrong value
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, what stands there, the rule it breaks, what to do."""
+    """One thing that is wrong: where, what stands there, the rule it breaks, what to do.
+
+    `where`: the line of the key, if it is known.
+    """
 
     key: str
     value: str | int
     rule: str
     remedy: str
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.value}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+        place = f" ({self.where})" if self.where else ""
+        return (
+            f"{self.key}: {self.value}{place}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+        )
 
 
 class ConfigError(ValueError):
@@ -63,7 +71,9 @@ def from_pydantic(
 
 
 def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    """On one line, and without a look at all of a large value."""
+    plain = isinstance(value, str) and value.isprintable()
+    text = str(value) if plain else reprlib.repr(value)
     return text if len(text) <= MOST_VALUE else f"{text[:MOST_VALUE]}…"
 
 

@@ -43,9 +43,11 @@ def changed_mini(changes: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_error_is_the_golden_one(case: Path, tmp_path: Path) -> None:
-    text = case.read_text()
     rack = tmp_path / "rack.yaml"
-    rack.write_text(text if case.suffix == ".raw" else changed_mini(yaml.safe_load(text)))
+    if case.suffix == ".raw":
+        rack.write_bytes(case.read_bytes())
+    else:
+        rack.write_text(changed_mini(yaml.safe_load(case.read_text())))
     with pytest.raises(ConfigError) as caught:
         load_topology(rack, "mini", HARDWARE)
     message = f"{caught.value}\n"
