@@ -1,17 +1,20 @@
 """Who has which address.
 
-Owns host numbers that are not a machine's own (the lab machine, the provider) and how a number
-becomes an address. Leaves the numbers of machines to the topology file.
+Owns host numbers that are not a machine's own (the lab machine, the provider), the virtual lab
+machine's uplink, and how a number becomes an address. Leaves the numbers of machines to the
+topology file.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from config import names
 from config.topology import BootServer, Router, Server, Topology
 
 LAB_MACHINE_HOST = 254  # the lab machine's own number where it manages machines from:
 LAB_MACHINE_NETWORKS = ("lan", "ipmi")
+# The virtual lab machine's way to the machine it runs on: qemu's user network (qemu(1), -netdev).
+LAB_UPLINK = IPv4Network("10.0.2.0/24")
 BOOT_HOST = 253  # on lan, where there is a control plane: whoever is the boot server
 PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know

@@ -64,6 +64,13 @@ def test_a_missing_topology_names_those_there_are() -> None:
         load_topology(FOLDER / "nowhere.yaml", "mini")
 
 
+@pytest.mark.parametrize("stack", ["x" * 28, "größe", "-x", "a b", "a/b", "", "a.b"])
+def test_a_stack_s_name_fits_pulumi_md_and_lvm(stack: str) -> None:
+    with pytest.raises(ConfigError, match="letters, digits and dashes, at most 27"):
+        load_topology(FOLDER / "mini.yaml", stack)
+    assert load_topology(FOLDER / "mini.yaml", "x" * 27).machines
+
+
 @pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path"])
 def test_a_wrong_lab_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="lab:machine"):
