@@ -107,6 +107,7 @@ _EXPLAINED = {
     "model_attributes_type": ("a mapping of keys to values", _EXAMPLE),
     "dict_type": ("a mapping of names to values", _EXAMPLE),
     "tuple_type": ("a list", "write it like [one, two]"),
+    "int_type": ("a whole number without quotes", "write it like 12"),
     "string_type": ("a text", "if it is one, put it in quotes"),
     "string_too_long": ("at most {max_length} letters", "make it shorter"),
     "too_short": ("at least {min_length} of them", "add one"),

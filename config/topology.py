@@ -4,7 +4,7 @@ Owns the schema; docs/topology.md is made of its descriptions. Leaves single val
 checks across entries to `checks`, addresses to `addressing`, and names to `names`.
 """
 
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -248,6 +248,12 @@ AnyMachine = Annotated[
 
 
 Kind = TypeVar("Kind", bound=Machine)
+
+
+def roles() -> dict[str, type[Machine]]:
+    """The kinds of machines by role."""
+    kinds: tuple[type[Machine], ...] = get_args(get_args(AnyMachine)[0])
+    return {get_args(kind.model_fields["role"].annotation)[0]: kind for kind in kinds}
 
 
 class Topology(Frozen):

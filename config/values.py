@@ -82,16 +82,16 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _schema(pattern: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+def _schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$", "examples": [example]})
 
 
-Name = Annotated[str, AfterValidator(_name), _schema(NAME)]
+Name = Annotated[str, AfterValidator(_name), _schema(NAME, "storage1")]
 Text = Annotated[str, Field(max_length=PAGE_LETTERS), BeforeValidator(_text)]
 PageName = Annotated[
     str,
     AfterValidator(_matching(PAGE, "a page is a plain file name; rename it, e.g. index.txt")),
-    _schema(PAGE),
+    _schema(PAGE, "index.txt"),
 ]
 Serial = Annotated[
     str,
@@ -99,30 +99,34 @@ Serial = Annotated[
     AfterValidator(
         _matching(SERIAL, "a disk's serial number; lsblk -o NAME,SERIAL lists the lab machine's")
     ),
-    _schema(SERIAL),
+    _schema(SERIAL, "disk1"),
 ]
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, Field(strict=True)]
 HostNumber = Annotated[Whole, Field(ge=1, le=65533)]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 RaidLevel = Annotated[Literal[0, 1, 5, 6, 10], BeforeValidator(_whole)]
 Cidr = Annotated[
     IPv4Network,
     BeforeValidator(_text),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+){3}/[0-9]+$"}),
+    _schema(r"[0-9]+(\.[0-9]+){3}/[0-9]+", "10.77.3.0/24"),
 ]
-Size = Annotated[int, BeforeValidator(parse_size), _schema(SIZE)]
+Size = Annotated[int, BeforeValidator(parse_size), _schema(SIZE, "512MiB")]
 Memory = Annotated[Size, AfterValidator(_memory)]
-Duration = Annotated[int, BeforeValidator(parse_duration), _schema(DURATION)]
-Percent = Annotated[float, BeforeValidator(parse_percent), _schema(PERCENT)]
-Rate = Annotated[int, BeforeValidator(parse_rate), _schema(RATE)]
+Duration = Annotated[int, BeforeValidator(parse_duration), _schema(DURATION, "40ms")]
+Percent = Annotated[float, BeforeValidator(parse_percent), _schema(PERCENT, "2%")]
+Rate = Annotated[int, BeforeValidator(parse_rate), _schema(RATE, "10mbit")]
 VolumeRef = Annotated[
     str,
     BeforeValidator(_text),
     AfterValidator(_matching(f"{NAME}/{NAME}", "a volume is SAN/VOLUME; write it like san1/web")),
-    _schema(f"{NAME}/{NAME}"),
+    _schema(f"{NAME}/{NAME}", "san1/web"),
 ]
+_VOLUME = {"type": "string", "pattern": f"^({NAME}/{NAME})$", "examples": ["san1/web"]}
 Volumes = Annotated[
     tuple[VolumeRef, ...],
     BeforeValidator(_listed),
     Field(min_length=1, max_length=4),
+    WithJsonSchema(
+        {"anyOf": [_VOLUME, {"type": "array", "items": _VOLUME, "minItems": 1, "maxItems": 4}]}
+    ),
 ]

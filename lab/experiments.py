@@ -8,11 +8,13 @@ from pathlib import Path
 from config import names
 from config.errors import ConfigError, Problem
 from config.load import FOLDER, load_topology
+from config.schema import COMMENT
 from config.settings import PROJECT
 
-TOPOLOGY = """\
+TOPOLOGY = f"""\
+{COMMENT}
 # Experiment: what is to be tried, and what should come of it.
-extends: {base}
+extends: {{base}}
 # Changed keys only; null removes one. Everything there is: docs/topology.md.
 """
 SETTINGS = "config:\n  lab:topology: {name}\n"
