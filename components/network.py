@@ -3,7 +3,7 @@
 Owns the OVS bridge and libvirt's network over it. Leaves ports to the domains that plug in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -18,21 +18,17 @@ from equipment import Equipment
 
 @dataclass(frozen=True)
 class OvsNetworkArgs:
-    """The network, its bridge, and its bad lines by the machine at the far end."""
+    """The network, its bridge, and its bad lines."""
 
     network: str
     switch: Equipment
-    lines: Mapping[str, Equipment]
+    lines: Sequence[Equipment] = ()
 
 
 class OvsNetwork(pulumi.ComponentResource):
-    """An OVS bridge on the lab machine, and a libvirt network with virtualport openvswitch.
-
-    `plugs`: where the machines behind a bad line plug in, by name; all others in `bridge`.
-    """
+    """An OVS bridge on the lab machine, and a libvirt network with virtualport openvswitch."""
 
     bridge: str
-    plugs: Mapping[str, str]
 
     def __init__(
         self, lab: Lab, args: OvsNetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -52,10 +48,7 @@ class OvsNetwork(pulumi.ComponentResource):
             xml=libvirt.NetworkXmlArgs(xslt=network_xslt(tag)),
             opts=pulumi.ResourceOptions(parent=self, provider=lab.provider, depends_on=[switch]),
         )
-        for line in args.lines.values():
+        for line in args.lines:
             behind = pulumi.ResourceOptions(parent=self, depends_on=[switch])
             equipment_command(lab.settings, line, behind)
-        self.plugs = {
-            machine: names.line_bridge(stack, machine, args.network) for machine in args.lines
-        }
         self.register_outputs({"bridge": self.bridge})

@@ -69,9 +69,10 @@ class Rack(pulumi.ComponentResource):
 
     def _bridges(self, name: str) -> dict[str, str]:
         """Where a machine plugs in to each network."""
+        stack = self._settings.stack
         return {
-            network: switch.plugs.get(name, switch.bridge)
-            for network, switch in self._networks.items()
+            network: addressing.plug(stack, self._topology, name, network)
+            for network in self._networks
         }
 
     def _machine(self, name: str) -> MachineArgs:
@@ -110,7 +111,7 @@ class Rack(pulumi.ComponentResource):
                 OvsNetworkArgs(
                     network,
                     equipment.switch(stack, self._topology, network),
-                    equipment.lines(stack, self._topology, network),
+                    list(equipment.lines(stack, self._topology, network).values()),
                 ),
                 opts=self._opts,
             )

@@ -60,6 +60,14 @@ def boot_mac(stack: str, topology: Topology, name: str) -> str:
     return nics(stack, topology, name)[0].mac_dashed
 
 
+def plug(stack: str, topology: Topology, name: str, network: str) -> str:
+    """The bridge on the lab machine that a first-level machine's NIC joins: its bad line's, or the
+    network's."""
+    if (name, network) in topology.lines:
+        return names.line_bridge(stack, name, network)
+    return names.bridge(stack, network)
+
+
 def management_address(topology: Topology, name: str) -> IPv4Address:
     """Where a machine is reached from the lab machine: its eth0 (lan for all but the firewall)."""
     machine = topology.machines[name]
