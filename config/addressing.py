@@ -63,7 +63,7 @@ def boot_mac(stack: str, topology: Topology, name: str) -> str:
 def plug(stack: str, topology: Topology, name: str, network: str) -> str:
     """The bridge on the lab machine that a first-level machine's NIC joins: its bad line's, or the
     network's."""
-    if (name, network) in topology.lines:
+    if topology.line(name, network):  # type: ignore[arg-type]
         return names.line_bridge(stack, name, network)
     return names.bridge(stack, network)
 

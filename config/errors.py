@@ -43,11 +43,11 @@ class ConfigError(ValueError):
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.source = source
         self.problems = tuple(dict.fromkeys(problems))
-        shown = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
-        left = len(self.problems) - len(shown)
+        lines = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
+        left = len(self.problems) - len(lines)
         if left > 0:
-            shown.append(f"  … and {left} more")
-        super().__init__("\n".join([f"{source} can't be used, nothing was created:", *shown]))
+            lines.append(f"  … and {left} more")
+        super().__init__("\n".join([f"{source} can't be used, nothing was created:", *lines]))
 
 
 def from_pydantic(
@@ -73,11 +73,11 @@ def from_pydantic(
                 remedy = f"remove it: {name} is a key of other entries (docs/topology.md)"
         elif finding["type"] == "missing":
             value = "(missing)"
-        problems.append(Problem(key, _short(value), rule, remedy))
+        problems.append(Problem(key, shown(value), rule, remedy))
     return ConfigError(source, problems)
 
 
-def _short(value: object) -> str:
+def shown(value: object) -> str:
     """On one line, and without a look at all of a large value."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)  # as YAML has it

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from config import checks, topology
 from config.document import read_document
-from config.errors import ConfigError, Problem, from_pydantic
+from config.errors import ConfigError, Problem, from_pydantic, shown
 from config.topology import Topology
 
 FOLDER = Path(__file__).resolve().parent
@@ -80,7 +80,7 @@ def _base(
     base = FOLDER / f"{name}.yaml"
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name)):
         remedy = f"choose one of: {', '.join(shipped())}"
-        problem = Problem("extends", str(name), "the name of a topology in config/", remedy)
+        problem = Problem("extends", shown(name), "the name of a topology in config/", remedy)
     elif base.resolve() in above:
         way = " extends ".join(each.stem for each in [*above, base])
         problem = Problem("extends", name, f"no circle: {way}", "extend another rack")

@@ -301,20 +301,25 @@ class Topology(Frozen):
         """The first-level machines that move, and the node each of them moves into."""
         return {name: each.node for name, each in self.of(Founder).items() if each.node}
 
+    def line(self, name: str, network: NetworkName) -> Netem | None:
+        """What the line between a machine's NIC and a network's switch does; None: nothing.
+
+        A network's own bad line is its router's.
+        """
+        machine = self.machines[name]
+        if isinstance(machine, Router) and (entry := self.networks.get(network)) and entry.netem:
+            return entry.netem
+        return machine.netem.get(network) if isinstance(machine, Node) else None
+
     @property
     def lines(self) -> dict[tuple[str, NetworkName], Netem]:
-        """The bad lines, each between a first-level machine and a network's switch.
-
-        A network's own is its router's.
-        """
-        found: dict[tuple[str, NetworkName], Netem] = {}
-        for name, node in self.of(Node).items():
-            found |= {(name, network): netem for network, netem in node.netem.items()}
-            if isinstance(node, Router):
-                for network in sorted(set(node.networks) & set(self.networks)):
-                    if netem := self.networks[network].netem:
-                        found[name, network] = netem
-        return found
+        """The bad lines, by machine and network."""
+        return {
+            (name, network): netem
+            for name, node in self.of(Node).items()
+            for network in node.networks
+            if (netem := self.line(name, network))
+        }
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""
