@@ -6,6 +6,8 @@ PART ?=
 TIMES ?= 1
 # The topology that `make test-rack` raises.
 RACK ?= rack
+# Which topologies `make test-fuzz` makes.
+SEED ?= 1
 export STACK
 
 # Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
@@ -18,7 +20,7 @@ EVENTS = .lab/stacks/$(STACK)/events.json
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant env setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -60,6 +62,12 @@ test-programs:
 
 test-machines:
 	.venv/bin/pytest -m vm -s --durations=0
+
+topology-docs: setup ## docs/topology.md and the JSON schema, anew from config/topology.py
+	@.venv/bin/python -m config.reference
+
+test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
+	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED)
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
 	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview

@@ -13,6 +13,7 @@ from components.command import machine_command
 from components.lab import Lab
 from components.nbd_user import Nfs, grown
 from components.second_level_guest import SecondLevelGuest, SecondLevelGuestArgs
+from config import names
 from config.topology import Container
 
 
@@ -56,7 +57,7 @@ class LxcCompute(pulumi.ComponentResource):
             for place, pages in (("volume", inside.volume_pages), ("share", inside.share_pages)):
                 for page, text in pages.items():
                     machine_command(
-                        f"{container}-{page}",
+                        names.page_resource(container, page),
                         lab.settings,
                         name,
                         create=["container-page", "put", container, place, page],

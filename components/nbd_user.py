@@ -13,6 +13,7 @@ import pulumi
 from components.command import machine_command
 from components.lab import Lab
 from components.second_level_guest import SecondLevelGuest, SecondLevelGuestArgs
+from config import names
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def grown(
 ) -> pulumi.Resource:
     """The guest's file system fills a volume of `size` bytes."""
     return machine_command(
-        f"{name}-file-system",
+        names.file_system_resource(name),
         lab.settings,
         name,
         create=["nbd-volume", "grow", str(size)],

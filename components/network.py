@@ -3,6 +3,7 @@
 Owns the OVS bridge and libvirt's network over it. Leaves ports to the domains that plug in.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -17,21 +18,17 @@ from equipment import Equipment
 
 @dataclass(frozen=True)
 class OvsNetworkArgs:
-    """The network, its bridge, and the line to its router if that is a bad one."""
+    """The network, its bridge, and its bad lines."""
 
     network: str
     switch: Equipment
-    uplink: Equipment | None = None
+    lines: Sequence[Equipment] = ()
 
 
 class OvsNetwork(pulumi.ComponentResource):
-    """An OVS bridge on the lab machine, and a libvirt network with virtualport openvswitch.
-
-    `router_bridge` is where its router plugs in.
-    """
+    """An OVS bridge on the lab machine, and a libvirt network with virtualport openvswitch."""
 
     bridge: str
-    router_bridge: str
 
     def __init__(
         self, lab: Lab, args: OvsNetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -51,9 +48,7 @@ class OvsNetwork(pulumi.ComponentResource):
             xml=libvirt.NetworkXmlArgs(xslt=network_xslt(tag)),
             opts=pulumi.ResourceOptions(parent=self, provider=lab.provider, depends_on=[switch]),
         )
-        self.router_bridge = self.bridge
-        if args.uplink:
-            self.router_bridge = names.far_bridge(stack, args.network)
-            line = pulumi.ResourceOptions(parent=self, depends_on=[switch])
-            equipment_command(lab.settings, args.uplink, line)
+        for line in args.lines:
+            behind = pulumi.ResourceOptions(parent=self, depends_on=[switch])
+            equipment_command(lab.settings, line, behind)
         self.register_outputs({"bridge": self.bridge})

@@ -67,12 +67,12 @@ class Rack(pulumi.ComponentResource):
         }
         self.register_outputs({"services": self.services})
 
-    def _bridges(self, machine: topology.Machine) -> dict[str, str]:
+    def _bridges(self, name: str) -> dict[str, str]:
         """Where a machine plugs in to each network."""
-        router = isinstance(machine, topology.Router)
+        stack = self._settings.stack
         return {
-            network: switch.router_bridge if router else switch.bridge
-            for network, switch in self._networks.items()
+            network: addressing.plug(stack, self._topology, name, network)
+            for network in self._networks
         }
 
     def _machine(self, name: str) -> MachineArgs:
@@ -111,7 +111,7 @@ class Rack(pulumi.ComponentResource):
                 OvsNetworkArgs(
                     network,
                     equipment.switch(stack, self._topology, network),
-                    equipment.uplink(stack, self._topology, network),
+                    list(equipment.lines(stack, self._topology, network).values()),
                 ),
                 opts=self._opts,
             )
@@ -162,7 +162,7 @@ class Rack(pulumi.ComponentResource):
             image_keys={role: self._image_key(role) for role in sorted(roles)},
             common_key=common_key(),
             moves=name in self._topology.moves,
-            bridges=self._bridges(self._topology.machines[name]),
+            bridges=self._bridges(name),
             needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],
         )
         return BootServer(self._lab, args, opts=self._opts)
@@ -188,7 +188,7 @@ class Rack(pulumi.ComponentResource):
                 FirstLevelNodeArgs(
                     machine=self._machine(name),
                     tree=self._boot_server.tree,
-                    bridges=self._bridges(node),
+                    bridges=self._bridges(name),
                     disks=tuple(self._raid.paths[volume] for volume in volumes),
                     needs=needs,
                 ),

@@ -12,6 +12,7 @@ import pulumi
 from components.command import machine_command
 from components.lab import Lab
 from components.second_level_guest import SecondLevelGuest, SecondLevelGuestArgs
+from config import names
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class San(pulumi.ComponentResource):
         )
         self.volumes = {
             volume: machine_command(
-                f"{name}-{volume}",
+                names.volume_resource(name, volume),
                 lab.settings,
                 name,
                 create=["san-volume", "apply", volume, size],

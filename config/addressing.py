@@ -1,17 +1,20 @@
 """Who has which address.
 
-Owns host numbers that are not a machine's own (the lab machine, the provider) and how a number
-becomes an address. Leaves the numbers of machines to the topology file.
+Owns host numbers that are not a machine's own (the lab machine, the provider), the virtual lab
+machine's uplink, and how a number becomes an address. Leaves the numbers of machines to the
+topology file.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from config import names
 from config.topology import BootServer, Router, Server, Topology
 
 LAB_MACHINE_HOST = 254  # the lab machine's own number where it manages machines from:
 LAB_MACHINE_NETWORKS = ("lan", "ipmi")
+# The virtual lab machine's way to the machine it runs on: qemu's user network (qemu(1), -netdev).
+LAB_UPLINK = IPv4Network("10.0.2.0/24")
 BOOT_HOST = 253  # on lan, where there is a control plane: whoever is the boot server
 PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
@@ -55,6 +58,14 @@ def nics(stack: str, topology: Topology, name: str) -> tuple[Nic, ...]:
 def boot_mac(stack: str, topology: Topology, name: str) -> str:
     """A machine's name in the boot tree: eth0's MAC, with dashes."""
     return nics(stack, topology, name)[0].mac_dashed
+
+
+def plug(stack: str, topology: Topology, name: str, network: str) -> str:
+    """The bridge on the lab machine that a first-level machine's NIC joins: its bad line's, or the
+    network's."""
+    if topology.line(name, network):  # type: ignore[arg-type]
+        return names.line_bridge(stack, name, network)
+    return names.bridge(stack, network)
 
 
 def management_address(topology: Topology, name: str) -> IPv4Address:

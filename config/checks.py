@@ -1,23 +1,18 @@
 """Checks across the entries of a topology, and whether it fits the lab machine.
 
-Owns the rules that no single entry can check. Leaves the schema to `topology`; sizes of a
+Owns where guests may live, what refers to what, and the rules of the control plane. Leaves the
+schema to `topology`, other checks to `checknames`, `checknetworks` and `checksizes`; sizes of a
 real lab machine's disks are checked on that machine.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
-from config import names
-from config.addressing import (
-    BOOT_HOST,
-    DYNAMIC_HOSTS,
-    LAB_MACHINE_HOST,
-    LAB_MACHINE_NETWORKS,
-    PROVIDER_HOST,
-)
-from config.bill import EXTENT, bill, extents, guests_need, inside
+from config import checknames, checknetworks, checksizes
+from config.addressing import LAB_UPLINK
+from config.bill import bill
+from config.checksizes import usable
 from config.errors import Problem
 from config.topology import (
     BootServer,
@@ -29,22 +24,14 @@ from config.topology import (
     Hypervisor,
     LxcHost,
     NfsServer,
-    Node,
-    RaidLevel,
-    Router,
     San,
-    Server,
     StorageNode,
     Topology,
     VolumeUser,
 )
-from config.units import MIB, format_size
+from config.units import format_size
 
-MOVED = (
-    256 * MIB
-)  # of a boot server: consul's state, and twice the tree while it is brought up to date
 FEWEST_VOTES = 3  # servers, of which one may fail (controlplane/duties.go, grantVotes)
-FEWEST_DISKS = {0: 2, 1: 2, 5: 3, 6: 4, 10: 2}  # mdadm(8), --raid-devices
 PLACE: Mapping[type[Guest], type[Hypervisor]] = {
     San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode, ConsulServer: ComputeNode,
 }  # fmt: skip
@@ -52,7 +39,7 @@ PLACE: Mapping[type[Guest], type[Hypervisor]] = {
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a lab machine has, in bytes; disks by serial number."""
+    """What the virtual lab machine has, in bytes; disks by serial number."""
 
     memory: int
     disks: dict[str, int]
@@ -60,22 +47,25 @@ class Hardware:
 
 def problems(stack: str, topology: Topology) -> Iterator[Problem]:
     """Everything wrong with a topology that shows without knowing the lab machine."""
-    yield from _networks(topology)
-    yield from _numbers(topology)
+    yield from checknames.problems(stack, topology)
+    yield from checknetworks.problems(topology)
     yield from _places(topology)
     yield from _references(topology)
     yield from _control_plane(topology)
     yield from _votes(topology)
     yield from _moving(topology)
-    yield from _reach(topology)
-    yield from _arrays(topology)
-    yield from _guest_memory(topology)
-    yield from _mac_addresses(stack, topology)
+    yield from checksizes.problems(topology)
 
 
 def misfits(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
-    """What doesn't fit the lab machine: memory, disks, volumes."""
+    """What doesn't fit the virtual lab machine: memory, disks, volumes, its own uplink."""
     yield from _memory_bill(topology, hardware)
+    for name, network in topology.networks.items():
+        if network.cidr.overlaps(LAB_UPLINK):
+            yield Problem(
+                f"networks.{name}.cidr", str(network.cidr),
+                f"the virtual lab machine's own uplink is {LAB_UPLINK}", "choose another range",
+            )  # fmt: skip
     missing = [disk for disk in topology.array.disks if disk not in hardware.disks]
     for disk in missing:
         yield Problem(
@@ -84,67 +74,6 @@ def misfits(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
         )  # fmt: skip
     if not missing:
         yield from _capacity(topology, [hardware.disks[disk] for disk in topology.array.disks])
-
-
-def _networks(topology: Topology) -> Iterator[Problem]:
-    for (one, first), (other, second) in combinations(topology.networks.items(), 2):
-        if first.cidr.overlaps(second.cidr):
-            yield Problem(
-                f"networks.{other}.cidr", str(second.cidr), f"overlaps {one}, {first.cidr}",
-                "give each network a range of its own",
-            )  # fmt: skip
-    for name, network in topology.networks.items():
-        if not 16 <= network.cidr.prefixlen <= 24:  # noqa: PLR2004
-            yield Problem(
-                f"networks.{name}.cidr", str(network.cidr),
-                "a network is a /16 to /24: host numbers from 1 to 254 or more",
-                "write it as a.b.c.0/24",
-            )  # fmt: skip
-
-
-def _numbers(topology: Topology) -> Iterator[Problem]:
-    taken = {(each, LAB_MACHINE_HOST): "the lab machine" for each in LAB_MACHINE_NETWORKS}
-    taken["isp", PROVIDER_HOST] = "the provider"
-    if topology.founder:
-        taken["lan", BOOT_HOST] = "whoever is the boot server"
-    for key, network, host in _hosts(topology):
-        if network not in topology.networks:
-            yield Problem(
-                f"{key.rpartition('.')[0]}.networks", network,
-                f"one of {', '.join(topology.networks)}",
-                "use a network of the topology, or add it under `networks`",
-            )  # fmt: skip
-            continue
-        most = topology.networks[network].cidr.num_addresses - 2
-        if host > most:
-            yield Problem(
-                key,
-                host,
-                f"{network} has host numbers up to {most}",
-                "choose a lower one",
-            )
-            continue
-        first, last = DYNAMIC_HOSTS
-        if first <= host <= last:
-            yield Problem(
-                key, host,
-                f"{first} to {last} are for unknown machines",
-                f"choose a number below {first}",
-            )  # fmt: skip
-        other = taken.setdefault((network, host), key)
-        if other != key:
-            yield Problem(key, host, f"already taken on {network} by {other}", "choose a free one")
-
-
-def _hosts(topology: Topology) -> Iterator[tuple[str, str, int]]:
-    for name, machine in topology.machines.items():
-        for network in machine.networks:
-            yield f"machines.{name}.host", network, machine.host
-        if isinstance(machine, Server):
-            yield f"machines.{name}.bmc", "ipmi", machine.bmc
-        if isinstance(machine, LxcHost):
-            for inner, container in machine.containers.items():
-                yield f"machines.{name}.containers.{inner}.host", "wan", container.host
 
 
 def _places(topology: Topology) -> Iterator[Problem]:
@@ -168,17 +97,17 @@ def _places(topology: Topology) -> Iterator[Problem]:
                 f"machines.{name}.node", guest.node, f"this role runs on {kind}",
                 "name such a machine of the topology",
             )  # fmt: skip
-        elif missing := set(guest.networks) - set(node.networks):
+        elif isinstance(guest, LxcHost) and "wan" not in guest.networks:
             yield Problem(
-                f"machines.{name}.networks", sorted(missing)[0],
-                f"its node {guest.node} is not on that network",
-                f"add it to {guest.node}'s networks, or choose another node",
+                f"machines.{name}.networks", ", ".join(guest.networks),
+                "its containers are on wan", "write it as [lan, wan]",
             )  # fmt: skip
-    for kind_name, count in (("boot-server", len(topology.of(BootServer))),):
-        if count != 1:
-            yield Problem(
-                "machines", f"{count} × role {kind_name}", "exactly one", "add or remove one"
-            )
+        else:
+            yield from _plugs_in(name, guest.networks, guest.node, node)
+    servers = len(topology.of(BootServer))
+    if servers != 1:
+        what, rule = f"{servers} × role boot-server or founder", "exactly one"
+        yield Problem("machines", what, rule, "add or remove one")
     per_node = Counter(san.node for san in topology.of(San).values())
     for node_name, count in per_node.items():
         if count > 1:
@@ -186,6 +115,22 @@ def _places(topology: Topology) -> Iterator[Problem]:
                 f"machines.{node_name}", f"{count} SANs",
                 "a storage node's array goes to one SAN whole", "remove one",
             )  # fmt: skip
+
+
+def _plugs_in(
+    name: str, networks: tuple[str, ...], node_name: str, node: Hypervisor
+) -> Iterator[Problem]:
+    """A guest's NICs join bridges of its node."""
+    key = f"machines.{name}.networks"
+    if missing := set(networks) - set(node.networks):
+        yield Problem(
+            key, sorted(missing)[0], f"its node {node_name} is not on that network",
+            f"add it to {node_name}'s networks, or choose another node",
+        )  # fmt: skip
+    elif missing := set(networks) - node.guest_networks:
+        known = ", ".join(sorted(node.guest_networks))
+        rule = f"a {node.role} node's guests can be on {known}"
+        yield Problem(key, sorted(missing)[0], rule, "remove it")
 
 
 def _control_plane(topology: Topology) -> Iterator[Problem]:
@@ -235,18 +180,14 @@ def _moving(topology: Topology) -> Iterator[Problem]:
                 f"{key}.volume", ", ".join(founder.volume) or "none",
                 "who moves has one volume and one node to go to", "give both, or neither",
             )  # fmt: skip
-        elif founder.node and not isinstance(topology.machines.get(founder.node), ComputeNode):
-            yield Problem(
-                f"{key}.node", founder.node, "the boot server moves into a compute node",
-                "name such a machine of the topology",
-            )  # fmt: skip
-        for san, volume in founder.legs:
-            size = topology.of(San)[san].volumes.get(volume) if san in topology.of(San) else None
-            if size is not None and size < MOVED:
+        elif founder.node:
+            node = topology.machines.get(founder.node)
+            if isinstance(node, ComputeNode):
+                yield from _plugs_in(name, founder.networks, founder.node, node)
+            else:
                 yield Problem(
-                    f"machines.{san}.volumes.{volume}", format_size(size),
-                    "the boot server's volume holds consul's state and the boot tree",
-                    f"make it {format_size(MOVED)} or larger",
+                    f"{key}.node", founder.node, "the boot server moves into a compute node",
+                    "name such a machine of the topology",
                 )  # fmt: skip
 
 
@@ -284,86 +225,6 @@ def _references(topology: Topology) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-def _reach(topology: Topology) -> Iterator[Problem]:
-    routed = {each for router in topology.of(Router).values() for each in router.networks}
-    firewalled = {each for wall in topology.of(Firewall).values() for each in wall.networks}
-    for source, targets in topology.reach.items():
-        for target in targets:
-            key = f"reach.{source}"
-            if target == source or source not in routed:
-                yield Problem(
-                    key, f"{source}: {target}",
-                    f"from one to another of the router's networks: {', '.join(sorted(routed))}",
-                    "remove it; what no rule lets through is refused",
-                )  # fmt: skip
-            elif target not in routed and not (target == "isp" and target in firewalled):
-                yield Problem(
-                    key, target, "no router leads there",
-                    "name a network of the router, or isp where a firewall stands",
-                )  # fmt: skip
-    for name, machine in topology.of(Node).items():
-        away = machine.networks[0]
-        if away != "lan" and away not in topology.reach.get("lan", ()):
-            yield Problem(
-                "reach.lan", ", ".join(topology.reach.get("lan", ())),
-                f"{name} is managed from lan at its address on {away}", f"add {away}",
-            )  # fmt: skip
-    for name, wall in topology.of(Firewall).items():
-        for port, container in wall.publish.items():
-            if container not in topology.containers:
-                yield Problem(
-                    f"machines.{name}.publish.{port}", container, "a container of the topology",
-                    f"name one of: {', '.join(topology.containers)}",
-                )  # fmt: skip
-
-
-def _arrays(topology: Topology) -> Iterator[Problem]:
-    arrays = [("array", topology.array.level, len(topology.array.disks))]
-    for name, node in topology.of(StorageNode).items():
-        arrays.append((f"machines.{name}", node.array, len(node.disks)))
-        if len(set(node.disks)) > 1:
-            yield Problem(
-                f"machines.{name}.disks", ", ".join(format_size(size) for size in node.disks),
-                "an array's disks have one size", "make them equal",
-            )  # fmt: skip
-    for key, level, count in arrays:
-        if count < FEWEST_DISKS[level]:
-            yield Problem(
-                f"{key}.disks", count, f"raid{level} needs {FEWEST_DISKS[level]} disks or more",
-                "add disks, or choose another level",
-            )  # fmt: skip
-    for name, san in topology.of(San).items():
-        node_machine = topology.machines.get(san.node)
-        if isinstance(node_machine, StorageNode):
-            room = _usable(node_machine.array, node_machine.disks)
-            need = sum(extents(size) for size in san.volumes.values())
-            if need > room:
-                yield Problem(
-                    f"machines.{name}.volumes", format_size(need),
-                    f"{san.node}'s array has room for {format_size(room)}",
-                    "make the volumes smaller, or the node's disks larger",
-                )  # fmt: skip
-
-
-def _usable(level: RaidLevel, disks: tuple[int, ...] | list[int]) -> int:
-    """Room for extents on an array; two extents a disk are md's own (mdadm(8), data offset)."""
-    each = min(disks) - 2 * EXTENT
-    data_disks = {0: len(disks), 1: 1, 5: len(disks) - 1, 6: len(disks) - 2}
-    total = each * len(disks) // 2 if level == 10 else each * data_disks[level]  # noqa: PLR2004
-    return (total // EXTENT - 1) * EXTENT
-
-
-def _guest_memory(topology: Topology) -> Iterator[Problem]:
-    for name, node in topology.of(Node).items():
-        need, guests = guests_need(topology, name), ", ".join(inside(topology, name))
-        if need > node.memory:
-            yield Problem(
-                f"machines.{name}.memory", format_size(node.memory),
-                f"its own needs and its guests ({guests}) take {format_size(need)}",
-                f"raise it to {format_size(need)} or more, or make the guests smaller",
-            )  # fmt: skip
-
-
 def _memory_bill(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
     need = bill(topology).memory
     if need > hardware.memory:
@@ -375,7 +236,7 @@ def _memory_bill(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
 
 
 def _capacity(topology: Topology, disks: list[int]) -> Iterator[Problem]:
-    room = _usable(topology.array.level, disks)
+    room = usable(topology.array.level, disks)
     need = bill(topology).disk
     if need > room:
         yield Problem(
@@ -383,14 +244,3 @@ def _capacity(topology: Topology, disks: list[int]) -> Iterator[Problem]:
             f"the lab machine's volume group has room for {format_size(room)}",
             "make disks and stick smaller, or name more disks under `array`",
         )  # fmt: skip
-
-
-def _mac_addresses(stack: str, topology: Topology) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
-    for name, machine in topology.machines.items():
-        for network in machine.networks:
-            other = seen.setdefault(names.mac(stack, name, network), name)
-            if other != name:
-                yield Problem(
-                    f"machines.{name}", name, f"its MAC address equals {other}'s", "rename it"
-                )

@@ -5,6 +5,8 @@ problems to the models and checks.
 """
 
 import difflib
+import json
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +19,22 @@ MOST_VALUE = 60  # characters of a wrong value
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, what stands there, the rule it breaks, what to do."""
+    """One thing that is wrong: where, what stands there, the rule it breaks, what to do.
+
+    `where`: the line of the key, if it is known.
+    """
 
     key: str
     value: str | int
     rule: str
     remedy: str
+    where: str = ""
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.value}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+        place = f" ({self.where})" if self.where else ""
+        return (
+            f"{self.key}: {self.value}{place}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
+        )
 
 
 class ConfigError(ValueError):
@@ -34,11 +43,11 @@ class ConfigError(ValueError):
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.source = source
         self.problems = tuple(dict.fromkeys(problems))
-        shown = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
-        left = len(self.problems) - len(shown)
+        lines = [f"  {problem}" for problem in self.problems[:MOST_SHOWN]]
+        left = len(self.problems) - len(lines)
         if left > 0:
-            shown.append(f"  … and {left} more")
-        super().__init__("\n".join([f"{source} can't be used, nothing was created:", *shown]))
+            lines.append(f"  … and {left} more")
+        super().__init__("\n".join([f"{source} can't be used, nothing was created:", *lines]))
 
 
 def from_pydantic(
@@ -46,7 +55,11 @@ def from_pydantic(
 ) -> ConfigError:
     """Translate pydantic's findings; unknown keys get the nearest known one as remedy."""
     problems = []
-    for finding in error.errors(include_url=False):
+    findings = error.errors(include_url=False)
+    inside = {finding["loc"][:-1] for finding in findings}
+    for finding in findings:
+        if finding["type"] == "too_short" and finding["loc"] in inside:
+            continue  # pydantic counts the right ones alone; the wrong ones are told
         key = _key(finding["loc"])
         rule, remedy = _explain(finding["type"], finding["msg"], finding.get("ctx", {}))
         value: Any = finding["input"]
@@ -56,14 +69,20 @@ def from_pydantic(
             name = str(finding["loc"][-1])
             near = difflib.get_close_matches(name, known_keys, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else "remove it"
+            if name in known_keys:
+                remedy = f"remove it: {name} is a key of other entries (docs/topology.md)"
         elif finding["type"] == "missing":
             value = "(missing)"
-        problems.append(Problem(key, _short(value), rule, remedy))
+        problems.append(Problem(key, shown(value), rule, remedy))
     return ConfigError(source, problems)
 
 
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+def shown(value: object) -> str:
+    """On one line, and without a look at all of a large value."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)  # as YAML has it
+    plain = isinstance(value, str) and value.isprintable()
+    text = str(value) if plain else reprlib.repr(value)
     return text if len(text) <= MOST_VALUE else f"{text[:MOST_VALUE]}…"
 
 
@@ -75,16 +94,33 @@ def _key(location: tuple[int | str, ...]) -> str:
     return ".".join(parts) or "(whole file)"
 
 
+# By pydantic's kind of finding the rule and the remedy, of which {…} are in its context.
+_EXAMPLE = "docs/topology.md has every key; config/mini.yaml shows an example"
+_EXPLAINED = {
+    "extra_forbidden": ("only known keys are allowed", ""),
+    "missing": ("this key is required", "add it; config/mini.yaml shows an example"),
+    "union_tag_invalid": ("one of {expected_tags}", "choose one of these"),
+    "union_tag_not_found": ("every machine has a role", "add `role:`"),
+    "literal_error": ("one of {expected}", "choose one of these"),
+    "ip_v4_network": ("an IPv4 network without host bits", "write it as a.b.c.0/24"),
+    "model_type": ("a mapping of keys to values", _EXAMPLE),
+    "model_attributes_type": ("a mapping of keys to values", _EXAMPLE),
+    "dict_type": ("a mapping of names to values", _EXAMPLE),
+    "tuple_type": ("a list", "write it like [one, two]"),
+    "int_type": ("a whole number without quotes", "write it like 12"),
+    "string_type": ("a text", "if it is one, put it in quotes"),
+    "string_too_long": ("at most {max_length} letters", "make it shorter"),
+    "too_short": ("at least {min_length} of them", "add one"),
+    "too_long": ("at most {max_length} of them", "remove some"),
+    "greater_than_equal": ("{ge} or more", "choose a larger one"),
+    "less_than_equal": ("{le} or less", "choose a smaller one"),
+    "greater_than": ("more than {gt}", "choose a larger one"),
+}
+
+
 def _explain(kind: str, message: str, context: dict[str, Any]) -> tuple[str, str]:
-    if kind == "extra_forbidden":
-        return "only known keys are allowed", ""
-    if kind == "missing":
-        return "this key is required", "add it; config/mini.yaml shows an example"
-    if kind == "union_tag_invalid":
-        return f"one of {context.get('expected_tags')}", "choose one of these"
-    if kind == "union_tag_not_found":
-        return "every machine has a role", "add `role:`; config/mini.yaml shows an example"
-    if kind == "ip_v4_network":
-        return "an IPv4 network without host bits", "write it as a.b.c.0/24"
+    if kind in _EXPLAINED:
+        rule, remedy = _EXPLAINED[kind]
+        return rule.format_map(context), remedy
     rule, _, remedy = message.removeprefix("Value error, ").partition("; ")
-    return rule, remedy or "correct the value; config/mini.yaml shows an example"
+    return rule, remedy or _EXAMPLE

@@ -8,11 +8,11 @@ making the machine to `labmachine/`, and whether a rack fits it to `checks`.
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from config.errors import ConfigError, Problem, from_pydantic
 from config.load import FOLDER, read_yaml
-from config.units import parse_size
+from config.values import Size, Whole
 
 LEAST_MEMORY = 2 << 30  # its own services and one small node
 LEAST_DISK = 64 << 20  # an md superblock, a volume group and something to keep
@@ -33,7 +33,6 @@ def _disk(size: int) -> int:
     return size
 
 
-Size = Annotated[int, BeforeValidator(parse_size)]
 # A disk's name is its virtio serial number, of which the kernel keeps 20 bytes.
 DiskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
 
@@ -46,9 +45,9 @@ class LabMachine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cores: int = Field(default=2, ge=1, le=64)
+    cores: Whole = Field(default=2, ge=1, le=64)
     memory: Annotated[Size, AfterValidator(_memory)] = 10 << 30
-    ssh_port: int = Field(default=2222, ge=1024, le=65535)
+    ssh_port: Whole = Field(default=2222, ge=1024, le=65535)
     disks: dict[DiskName, Annotated[Size, AfterValidator(_disk)]] = Field(min_length=1)
 
 

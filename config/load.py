@@ -1,17 +1,21 @@
 """From a topology file to a validated rack.
 
-Owns reading the file and gathering every problem in one error. Leaves the rules to
-`topology` and `checks`.
+Owns how one file extends another, and gathering every problem in one error with the line it
+stands in. Leaves YAML to `document`, the rules to `topology` and `checks`.
 """
 
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from config import checks, topology
-from config.errors import ConfigError, Problem, from_pydantic
+from config.document import read_document
+from config.errors import ConfigError, Problem, from_pydantic, shown
 from config.topology import Topology
 
 FOLDER = Path(__file__).resolve().parent
@@ -22,41 +26,21 @@ def shipped() -> list[str]:
     return sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys; two machines with one name must be an error."""
+@dataclass(frozen=True)
+class _Layers:
+    """Files laid over one another: the data, and where each key of it stands, by dotted key."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue  # "<<": what stands beside it goes before what it brings in
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the name {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+    data: Any
+    places: Mapping[str, tuple[str, int]]
 
 
 def read_yaml(path: Path) -> Any:
-    """The file's data.
+    """A file's data.
 
     Raises:
-        ConfigError: when it isn't there, isn't YAML, or has a key twice.
+        ConfigError: as `read_document`.
     """
-    try:
-        return yaml.load(path.read_text(), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError as error:
-        there = ", ".join(shipped())
-        rule, remedy = "a topology is a file in config/", f"choose one of: {there}"
-        raise ConfigError(path.name, [Problem("file", path.name, rule, remedy)]) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "whole file"
-        what = getattr(error, "problem", None) or "unreadable"
-        problem = Problem(where, what, "valid YAML, each name once", "correct that line")
-        raise ConfigError(path.name, [problem]) from error
+    return read_document(path).data
 
 
 def read_topology(path: Path) -> Any:
@@ -65,30 +49,71 @@ def read_topology(path: Path) -> Any:
     A mapping changes the keys it names, null removes a key, all else replaces what is there.
 
     Raises:
-        ConfigError: as `read_yaml`, and when files extend one another in a circle.
+        ConfigError: as `read_yaml`; when files extend one another in a circle, or null removes
+            nothing.
     """
-    layers: list[Any] = []
-    seen = [path]
-    data = read_yaml(path)
-    while isinstance(data, dict) and "extends" in data:
-        layers.append(data)
-        base = FOLDER / f"{data.pop('extends')}.yaml"
-        if base in seen:
-            way = " extends ".join(each.stem for each in [*seen, base])
-            problem = Problem("extends", base.stem, f"no circle: {way}", "extend another rack")
-            raise ConfigError(path.name, [problem])
-        seen.append(base)
-        data = read_yaml(base)
-    for layer in reversed(layers):
-        data = _laid_over(data, layer)
-    return data
+    return _read_layers(path, ()).data
 
 
-def _laid_over(base: Any, change: Any) -> Any:
+def _read_layers(path: Path, above: tuple[Path, ...]) -> _Layers:
+    document = read_document(path)
+    places = {key: (path.name, line) for key, line in document.lines.items()}
+    data = document.data
+    if not (isinstance(data, dict) and "extends" in data):
+        return _Layers(data, places)
+    base_path = _base(path, data["extends"], (*above, path.resolve()), places)
+    base = _read_layers(base_path, (*above, path.resolve()))
+    changes = {key: value for key, value in data.items() if key != "extends"}
+    merged = dict(base.places)
+    found: list[Problem] = []
+    whole = _laid_over(base.data, changes, "", merged, found)
+    merged.update(places)
+    if found:
+        raise ConfigError(path.name, _located(path.name, found, places))
+    return _Layers(whole, merged)
+
+
+def _base(
+    path: Path, name: object, above: tuple[Path, ...], places: Mapping[str, tuple[str, int]]
+) -> Path:
+    problem = None
+    base = FOLDER / f"{name}.yaml"
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name)):
+        remedy = f"choose one of: {', '.join(shipped())}"
+        problem = Problem("extends", shown(name), "the name of a topology in config/", remedy)
+    elif base.resolve() in above:
+        way = " extends ".join(each.stem for each in [*above, base])
+        problem = Problem("extends", name, f"no circle: {way}", "extend another rack")
+    elif not base.exists():
+        near = difflib.get_close_matches(name, shipped(), n=1) or shipped()
+        remedy = f"choose one of: {', '.join(near)}"
+        problem = Problem("extends", name, "the name of a topology in config/", remedy)
+    if problem:
+        raise ConfigError(path.name, _located(path.name, [problem], places))
+    return base
+
+
+def _laid_over(
+    base: Any, change: Any, key: str, places: dict[str, tuple[str, int]], found: list[Problem]
+) -> Any:
+    """`places` loses what `change` replaces; `found` gets what removes nothing."""
     if not (isinstance(base, dict) and isinstance(change, dict)):
+        if isinstance(base, dict | list):
+            for gone in [each for each in places if each.startswith(f"{key}.")]:
+                del places[gone]
         return change
-    merged = base | {key: _laid_over(base.get(key), value) for key, value in change.items()}
-    return {key: value for key, value in merged.items() if value is not None}
+    merged = dict(base)
+    for name, value in change.items():
+        where = f"{key}.{name}" if key else str(name)
+        if value is not None:
+            merged[name] = _laid_over(base.get(name), value, where, places, found)
+        elif name in base:
+            del merged[name]
+        else:
+            there = difflib.get_close_matches(str(name), map(str, base), n=1) or map(str, base)
+            rule, remedy = "null removes a key, and there is none", f"there is: {', '.join(there)}"
+            found.append(Problem(where, "null", rule, remedy))
+    return merged
 
 
 def load_topology(path: Path, stack: str, hardware: checks.Hardware | None = None) -> Topology:
@@ -97,17 +122,31 @@ def load_topology(path: Path, stack: str, hardware: checks.Hardware | None = Non
     Raises:
         ConfigError: with every problem found.
     """
-    data = read_topology(path)
+    layers = _read_layers(path, ())
     try:
-        rack = Topology.model_validate(data)
+        rack = Topology.model_validate(layers.data)
     except ValidationError as error:
-        raise from_pydantic(path.name, error, _known_keys()) from error
+        wrong = from_pydantic(path.name, error, _known_keys()).problems
+        raise ConfigError(path.name, _located(path.name, wrong, layers.places)) from error
     found = list(checks.problems(stack, rack))
     if not found and hardware is not None:
         found = list(checks.misfits(rack, hardware))
     if found:
-        raise ConfigError(path.name, found)
+        raise ConfigError(path.name, _located(path.name, found, layers.places))
     return rack
+
+
+def _located(
+    source: str, found: Iterable[Problem], places: Mapping[str, tuple[str, int]]
+) -> Iterable[Problem]:
+    """Each problem with the line of its key, or of what its key stands in."""
+    for problem in found:
+        key = problem.key
+        while key and key not in places:
+            key = key.rpartition(".")[0]
+        file, line = places.get(key, ("", 0))
+        where = f"line {line}" if file == source else f"{file}, line {line}"
+        yield replace(problem, where=where) if file else problem
 
 
 def _known_keys() -> list[str]:

@@ -5,10 +5,22 @@ Leaves addresses to `addressing`.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 
+from config.errors import Problem
+
 STACK_LETTERS = 6  # what is left of IFNAMSIZ for a stack beside "-internet" and "-provider"
+STACK_MOST = 27  # letters: mdadm(8) takes 32 for a name, "rack-" among them
 IFNAMSIZ = 15  # the kernel's limit for an interface's name, linux/if.h (16 with the NUL)
+
+
+def stack_problem(stack: str) -> Problem | None:
+    """What is wrong with a stack's name; None if nothing is."""
+    if re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9-]{{0,{STACK_MOST - 1}}}", stack):
+        return None
+    rule = f"a stack's name is letters, digits and dashes, at most {STACK_MOST}, no dash first"
+    return Problem("stack", stack, rule, "choose such a name: lab new NAME")
 
 
 def prefix(stack: str) -> str:
@@ -23,9 +35,13 @@ def bridge(stack: str, network: str) -> str:
     return f"{prefix(stack)}-{network}"
 
 
-def far_bridge(stack: str, network: str) -> str:
-    """The router's side of a network with a bad line; 13 bytes, its ports have two more."""
-    return f"{prefix(stack)}-{network[:4]}-f"
+def line_bridge(stack: str, machine: str, network: str) -> str:
+    """A machine's own bridge at the far end of its bad line to a network.
+
+    13 bytes, as the line's two ports have two more.
+    """
+    digest = hashlib.sha256(f"{machine}/{network}".encode()).hexdigest()
+    return f"{prefix(stack)}-{digest[:6]}"
 
 
 def provider(stack: str) -> str:
@@ -51,6 +67,21 @@ def volume_group(stack: str) -> str:
 def node_volume(machine: str, disk: str) -> str:
     """The logical volume that is a node's disk, e.g. storage1-sda."""
     return f"{machine}-{disk}"
+
+
+def volume_resource(san: str, volume: str) -> str:
+    """A SAN volume's name among Pulumi's resources."""
+    return f"{san}-{volume}"
+
+
+def file_system_resource(machine: str) -> str:
+    """The name of a volume user's file system among Pulumi's resources."""
+    return f"{machine}-file-system"
+
+
+def page_resource(container: str, page: str) -> str:
+    """The name of a container's page among Pulumi's resources."""
+    return f"{container}-{page}"
 
 
 def disk_letter(index: int, *, level: int) -> str:

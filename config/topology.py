@@ -1,64 +1,29 @@
 """The topology file: which networks, disks and machines a rack has.
 
-Owns the schema and the checks inside one entry. Leaves checks across entries to `checks`,
-addresses to `addressing`, and names to `names`.
+Owns the schema; docs/topology.md is made of its descriptions. Leaves single values to `values`,
+checks across entries to `checks`, addresses to `addressing`, and names to `names`.
 """
 
-import re
-from ipaddress import IPv4Network
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from config.units import parse_size
-
-Size = Annotated[int, BeforeValidator(parse_size)]
-NetworkName = Literal["isp", "internet", "lan", "storage", "wan", "ipmi"]
-RaidLevel = Literal[0, 1, 5, 6, 10]
-
-NAME_RULE = "a name is a lower-case letter, then letters, digits or dashes, at most 15 in all"
-
-
-def _name(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,14}", value):
-        raise ValueError(f"{NAME_RULE}; rename it, e.g. storage1")
-    return value
-
-
-def _memory(value: int) -> int:
-    if value % (2 << 20):
-        raise ValueError("memory is given in whole 2 MiB pages; round it, e.g. 192MiB")
-    return value
-
-
-def _page_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
-        raise ValueError("a page is a plain file name; rename it, e.g. index.txt")
-    return value
-
-
-def _netem(value: str) -> str:
-    if not re.fullmatch(
-        r"(delay|loss|duplicate|corrupt|rate)( [0-9.]+[a-z%]*)+( [a-z]+( [0-9.]+[a-z%]*)+)*", value
-    ):
-        raise ValueError("netem is words of tc-netem(8); write it like: delay 40ms loss 1%")
-    return value
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-Memory = Annotated[Size, AfterValidator(_memory)]
-PageName = Annotated[str, AfterValidator(_page_name)]
-Netem = Annotated[str, AfterValidator(_netem)]
-HostNumber = Annotated[int, Field(ge=1, le=65533)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-VolumeRef = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
-Volumes = Annotated[
-    tuple[VolumeRef, ...], BeforeValidator(_listed), Field(min_length=1, max_length=4)
-]
+from config.netem import Netem
+from config.values import (
+    Cidr,
+    HostNumber,
+    Memory,
+    Name,
+    NetworkName,
+    PageName,
+    Port,
+    RaidLevel,
+    Serial,
+    Size,
+    Text,
+    Volumes,
+    Whole,
+)
 
 
 class Frozen(BaseModel):
@@ -68,43 +33,61 @@ class Frozen(BaseModel):
 
 
 class Network(Frozen):
-    """One switch of the rack. `netem`: what its line to the router does, in tc-netem(8)'s words."""
+    """One switch of the rack."""
 
-    cidr: IPv4Network
-    netem: Netem | None = None
+    cidr: Cidr = Field(
+        description="Its addresses: a /16 to /24 of the private ranges (RFC 1918, RFC 6598)."
+    )
+    netem: Netem | None = Field(
+        None, description="What its line to the router does to packets; without it nothing."
+    )
 
 
 class Array(Frozen):
-    """The md array on the lab machine's physical disks, named by their serial numbers."""
+    """The md array on the lab machine's physical disks, and the volume group on it."""
 
-    level: RaidLevel
-    disks: tuple[str, ...] = Field(min_length=1)
+    level: RaidLevel = Field(description="Its RAID level, as mdadm(8) has it.")
+    disks: tuple[Serial, ...] = Field(
+        min_length=1,
+        description="The disks by their serial numbers; the virtual lab machine's are the names "
+        "in config/labmachine.yaml.",
+    )
 
 
 class Machine(Frozen):
-    """What all machines have in common. `host` is its number in each of its networks."""
+    """What all machines have in common."""
 
-    role: str
-    host: HostNumber
-    networks: tuple[NetworkName, ...] = Field(min_length=1)
-    memory: Memory
-    cpus: int = Field(default=1, ge=1, le=8)
+    role: str = Field(description="What it is; the other keys depend on it.")
+    host: HostNumber = Field(
+        description="Its number in each of its networks: the last part of its addresses."
+    )
+    networks: tuple[NetworkName, ...] = Field(
+        min_length=1,
+        description="One NIC per network, eth0 first. eth0 is on lan, the firewall's on internet.",
+    )
+    memory: Memory = Field(description="Its RAM, in which its root file system lies.")
+    cpus: Whole = Field(default=1, ge=1, le=8, description="Its virtual processors.")
 
 
 class Node(Machine):
     """A first-level machine, directly on the lab machine."""
 
+    netem: dict[NetworkName, Netem] = Field(
+        default_factory=dict,
+        description="By network, what the line of its NIC there does to packets.",
+    )
+
 
 class Server(Node):
-    """A first-level machine that plays a physical server; `bmc` is its BMC's number on ipmi."""
+    """A first-level machine that plays a physical server."""
 
-    bmc: HostNumber
+    bmc: HostNumber = Field(description="Its BMC's number on ipmi.")
 
 
 class Guest(Machine):
-    """A second-level machine, inside a `node`."""
+    """A second-level machine, inside a node."""
 
-    node: Name
+    node: Name = Field(description="The storage or compute node that it runs in.")
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -116,14 +99,21 @@ class BootServer(Node):
     """The virtual laptop: boots from a USB stick, offers PXE on lan; has no BMC."""
 
     role: Literal["boot-server"]
-    stick: Size
+    stick: Size = Field(description="Its USB stick: what it boots from, and what the others boot.")
 
 
 class Firewall(Server):
-    """Between internet and isp. `publish`: which container a TCP port on isp leads to."""
+    """Between internet and isp.
+
+    The first one of the file is the router's way out. A further one only publishes: containers
+    see its address in place of its clients' (answers must come back to it, not to the first).
+    """
 
     role: Literal["firewall"]
-    publish: dict[Port, Name] = Field(default_factory=dict)
+    publish: dict[Port, Name] = Field(
+        default_factory=dict,
+        description="By TCP port of its address on isp, the container whose pages answer there.",
+    )
 
 
 class Router(Server):
@@ -133,19 +123,30 @@ class Router(Server):
 
 
 class Hypervisor(Server):
-    """A server that can run second-level guests."""
+    """A server that can run second-level guests.
+
+    `guest_networks`: those it has bridges for, named after them, which guests' NICs join.
+    """
+
+    guest_networks: ClassVar[frozenset[NetworkName]]
 
 
 class StorageNode(Hypervisor):
     """Assembles its disks with mdadm and hands the raw array to its SAN guest."""
 
+    guest_networks: ClassVar[frozenset[NetworkName]] = frozenset({"lan"})
+
     role: Literal["storage"]
-    disks: tuple[Size, ...] = Field(min_length=1, max_length=8)
-    array: RaidLevel = 1
+    disks: tuple[Size, ...] = Field(
+        min_length=1, max_length=8, description="Its disks, sda first, all of one size."
+    )
+    array: RaidLevel = Field(1, description="The RAID level over its disks, as mdadm(8) has it.")
 
 
 class ComputeNode(Hypervisor):
     """Runs all guests but SANs."""
+
+    guest_networks: ClassVar[frozenset[NetworkName]] = frozenset({"lan", "wan"})
 
     role: Literal["compute"]
 
@@ -154,13 +155,17 @@ class San(Guest):
     """LVM2 on the array it gets as vda; each volume published over NBD."""
 
     role: Literal["san"]
-    volumes: dict[Name, Size] = Field(min_length=1)
+    volumes: dict[Name, Size] = Field(
+        min_length=1, description="Sizes by name; a volume can grow later, never shrink."
+    )
 
 
 class VolumeUser(Machine):
-    """A machine that keeps something on an NBD volume (`san/volume`), or on several alike."""
+    """A machine that keeps something on an NBD volume, or on several alike."""
 
-    volume: Volumes
+    volume: Volumes = Field(
+        description="SAN/VOLUME, or a list of them on different SANs, all of one size: a mirror."
+    )
 
     @property
     def legs(self) -> tuple[tuple[str, str], ...]:
@@ -177,8 +182,8 @@ class Founder(BootServer, VolumeUser):
     """
 
     role: Literal["founder"]  # type: ignore[assignment]
-    volume: Volumes = ()
-    node: Name | None = None
+    volume: Volumes = Field((), description="SAN/VOLUME of one that moves, 256MiB or larger.")
+    node: Name | None = Field(None, description="The compute node that it moves into.")
 
 
 class NbdUser(Guest, VolumeUser):
@@ -197,22 +202,23 @@ class NfsServer(NbdUser):
 
 
 class Container(Frozen):
-    """An LXC container whose HTTP service answers on wan.
+    """An LXC container whose HTTP service answers on wan."""
 
-    `volume_pages` are files served from the NBD volume, `share_pages` from the NFS share.
-    """
-
-    host: HostNumber
-    volume_pages: dict[PageName, str] = Field(default_factory=dict)
-    share_pages: dict[PageName, str] = Field(default_factory=dict)
+    host: HostNumber = Field(description="Its number on wan.")
+    volume_pages: dict[PageName, Text] = Field(
+        default_factory=dict, description="Pages kept on the host's NBD volume: text by file name."
+    )
+    share_pages: dict[PageName, Text] = Field(
+        default_factory=dict, description="Pages kept on the NFS share: text by file name."
+    )
 
 
 class LxcHost(NbdUser):
     """Mounts an NFS share besides its volume; runs containers over them."""
 
     role: Literal["lxc"]
-    share: Name
-    containers: dict[Name, Container] = Field(min_length=1)
+    share: Name = Field(description="The NFS server whose share it mounts.")
+    containers: dict[Name, Container] = Field(min_length=1, description="Its containers by name.")
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -244,16 +250,23 @@ AnyMachine = Annotated[
 Kind = TypeVar("Kind", bound=Machine)
 
 
+def roles() -> dict[str, type[Machine]]:
+    """The kinds of machines by role."""
+    kinds: tuple[type[Machine], ...] = get_args(get_args(AnyMachine)[0])
+    return {get_args(kind.model_fields["role"].annotation)[0]: kind for kind in kinds}
+
+
 class Topology(Frozen):
-    """A whole rack, as read from a file in `config/`.
+    """A whole rack, as read from a file in `config/`."""
 
-    `reach`: the networks that a network's machines may start connections to.
-    """
-
-    array: Array
-    networks: dict[NetworkName, Network]
-    reach: dict[NetworkName, tuple[NetworkName, ...]] = Field(default_factory=dict)
-    machines: dict[Name, AnyMachine]
+    array: Array = Field(description="What the machines' disks are made of, on the lab machine.")
+    networks: dict[NetworkName, Network] = Field(description="The switches of the rack.")
+    reach: dict[NetworkName, tuple[NetworkName, ...]] = Field(
+        default_factory=dict,
+        description="Which networks the machines of a network may start connections to; nothing "
+        "else passes router and firewall, but what machines need to boot and what is published.",
+    )
+    machines: dict[Name, AnyMachine] = Field(description="All machines by name, at both levels.")
 
     def of(self, kind: type[Kind]) -> dict[str, Kind]:
         """The machines of one kind, in the file's order."""
@@ -287,6 +300,26 @@ class Topology(Frozen):
     def moves(self) -> dict[str, str]:
         """The first-level machines that move, and the node each of them moves into."""
         return {name: each.node for name, each in self.of(Founder).items() if each.node}
+
+    def line(self, name: str, network: NetworkName) -> Netem | None:
+        """What the line between a machine's NIC and a network's switch does; None: nothing.
+
+        A network's own bad line is its router's.
+        """
+        machine = self.machines[name]
+        if isinstance(machine, Router) and (entry := self.networks.get(network)) and entry.netem:
+            return entry.netem
+        return machine.netem.get(network) if isinstance(machine, Node) else None
+
+    @property
+    def lines(self) -> dict[tuple[str, NetworkName], Netem]:
+        """The bad lines, by machine and network."""
+        return {
+            (name, network): netem
+            for name, node in self.of(Node).items()
+            for network in node.networks
+            if (netem := self.line(name, network))
+        }
 
     def guests_on(self, node: str) -> dict[str, Guest]:
         """The second-level machines of a node, in the file's order."""

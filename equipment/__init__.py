@@ -86,13 +86,16 @@ def logs(stack: str) -> Equipment:
     return Equipment("logs", "logs", (folder,), (folder,))
 
 
-def uplink(stack: str, topology: Topology, network: str) -> Equipment | None:
-    """The bad line between a network and its router; None where it is a good one."""
-    netem = topology.networks[network].netem  # type: ignore[index]
-    if netem is None:
-        return None
-    own = (names.bridge(stack, network), names.far_bridge(stack, network), names.owner_tag(stack))
-    return Equipment(f"{network}-uplink", "uplink", (*own, *netem.split()), own)
+def lines(stack: str, topology: Topology, network: str) -> dict[str, Equipment]:
+    """The bad lines of a network, by the machine whose NIC is at the far end."""
+    bridge, tag = names.bridge(stack, network), names.owner_tag(stack)
+    found = {}
+    for (machine, at), netem in topology.lines.items():
+        if at == network:
+            own = (bridge, names.line_bridge(stack, machine, network), tag)
+            name = f"{machine}-{network}-line"
+            found[machine] = Equipment(name, "line", (*own, *netem.words), own)
+    return found
 
 
 def dhcp_guard(stack: str, topology: Topology) -> Equipment:
@@ -140,8 +143,7 @@ def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
     """All of it, each after what it stands on."""
     for network in topology.networks:
         yield switch(stack, topology, network)
-        if line := uplink(stack, topology, network):
-            yield line
+        yield from lines(stack, topology, network).values()
     yield dhcp_guard(stack, topology)
     yield from filter(None, (provider(stack, topology), bmcs(stack, topology)))
     yield array(stack, topology)

@@ -32,9 +32,11 @@ create() {
         fallocate --punch-hole --offset 0 --length "$bytes" "$disk" 2>/dev/null || clean=''
     done
     [ -z "$clean" ] || blank=rack-lab.blank
-    # shellcheck disable=SC2086 # an option or none
-    mdadm --create "$device" --run --quiet --homehost=any --name="$name" --metadata=1.2 $clean \
-        --bitmap=internal --level="$level" --raid-devices=$# "$@" >&2
+    redundancy="$clean --bitmap=internal"
+    [ "$level" != 0 ] || redundancy=--bitmap=none # mdadm refuses both there
+    # shellcheck disable=SC2086 # options
+    mdadm --create "$device" --run --quiet --homehost=any --name="$name" --metadata=1.2 $redundancy \
+        --level="$level" --raid-devices=$# "$@" >&2
 }
 
 # A disk that was away joins again; what it missed is written to it, by the bitmap.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from config import addressing
-from config.topology import ComputeNode, Firewall, LxcHost, Machine, Router, StorageNode, Topology
+from config.topology import Firewall, Hypervisor, LxcHost, Machine, Router, Topology
 from guest.templating import render
 
 
@@ -39,10 +39,8 @@ class Link:
 
 def bridges(machine: Machine) -> frozenset[str]:
     """The networks a machine has bridges for, named after them: others join it there."""
-    if isinstance(machine, StorageNode):
-        return frozenset({"lan"})
-    if isinstance(machine, ComputeNode):
-        return frozenset({"lan", "wan"}) & frozenset(machine.networks)
+    if isinstance(machine, Hypervisor):
+        return machine.guest_networks & frozenset(machine.networks)
     if isinstance(machine, LxcHost):
         return frozenset({"wan"})
     return frozenset()

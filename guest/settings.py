@@ -164,6 +164,7 @@ def _firewall(place: Place, machine: Firewall) -> Files:
         sources=reach.to_isp(place.topology),
         published=reach.published(place.topology, machine),
         http=reach.HTTP_PORT,
+        way_out=place.name == next(iter(place.topology.of(Firewall))),
     )
     return {"etc/nftables.nft": text}
 

@@ -167,7 +167,9 @@ def describe(settings: Settings, name: str, text: str, to: str) -> bytes:
     for interface, nic in zip(domain.findall("devices/interface"), nics, strict=True):
         for old in interface.findall("virtualport"):
             interface.remove(old)
-        bridge = names.bridge(settings.stack, nic.network) if home else nic.network
+        bridge = nic.network
+        if home:
+            bridge = addressing.plug(settings.stack, settings.topology, name, nic.network)
         _one(interface, "source").set("bridge", bridge)
         if home:
             ET.SubElement(interface, "virtualport", type="openvswitch")

@@ -12,14 +12,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from artefacts import run
 from config.topology import (
+    BootServer,
     Guest,
     LxcHost,
     Machine,
-    NbdUser,
     Node,
     San,
     StorageNode,
     Topology,
+    VolumeUser,
 )
 
 _TEMPLATES = Environment(
@@ -68,13 +69,28 @@ def svg(topology: Topology) -> str:
 
 def _text(template: str, topology: Topology) -> str:
     return _TEMPLATES.get_template(template).render(
-        networks=topology.networks,
+        networks={_network(name): name for name in topology.networks},
         boxes=list(_boxes(topology)),
         lines=list(_lines(topology)),
-        disks=topology.array.disks,
+        disks=_disks(topology),
         level=topology.array.level,
         array=ARRAY,
     )
+
+
+def _network(name: str) -> str:
+    """A network's name in the picture's text; a machine may be called the same."""
+    return f"network_{name}"
+
+
+def _disks(topology: Topology) -> dict[str, str]:
+    """The physical disks' serial numbers, by their names there."""
+    return {f"disk_{index}": disk for index, disk in enumerate(topology.array.disks)}
+
+
+def _machine(name: str) -> str:
+    """A machine's or container's name there: no word of Mermaid's, as `end` is one."""
+    return f"machine_{name.replace('-', '_')}"
 
 
 def _boxes(topology: Topology) -> Iterator[Box]:
@@ -85,29 +101,34 @@ def _boxes(topology: Topology) -> Iterator[Box]:
 
 def _box(name: str, machine: Machine, inside: tuple[Box, ...]) -> Box:
     if isinstance(machine, LxcHost):
-        inside = tuple(Box(each, each) for each in machine.containers)
-    return Box(name, f"{name} ({machine.role})", inside)
+        inside = tuple(Box(_machine(each), each) for each in machine.containers)
+    return Box(_machine(name), f"{name} ({machine.role})", inside)
 
 
 def _lines(topology: Topology) -> Iterator[Line]:
-    for disk in topology.array.disks:
+    for disk in _disks(topology):
         yield Line(disk, ARRAY, storage=True)
     for name, machine in topology.machines.items():
         for network in machine.networks if not isinstance(machine, Guest) else ():
-            yield Line(name, network)
+            yield Line(_machine(name), _network(network))
         yield from _storage(name, machine, topology)
         if isinstance(machine, LxcHost):
             for container in machine.containers:
-                yield Line(container, "wan", "http")
+                yield Line(_machine(container), _network("wan"), "http")
 
 
 def _storage(name: str, machine: Machine, topology: Topology) -> Iterator[Line]:
+    here = _machine(name)
     if isinstance(machine, San):
         node = topology.of(StorageNode)[machine.node]
         label = f"{len(node.disks)} LVs, raid{node.array}, vda"
-        yield Line(ARRAY, name, label, storage=True)
-    elif isinstance(machine, NbdUser):
+        yield Line(ARRAY, here, label, storage=True)
+    elif isinstance(machine, StorageNode) and not topology.guests_on(name):
+        yield Line(ARRAY, here, f"{len(machine.disks)} LVs, raid{machine.array}", storage=True)
+    if isinstance(machine, BootServer):
+        yield Line(ARRAY, here, "LV, USB stick", storage=True)
+    if isinstance(machine, VolumeUser):
         for san, volume in machine.legs:
-            yield Line(san, name, f"NBD {volume}", storage=True)
-        if isinstance(machine, LxcHost):
-            yield Line(machine.share, name, "NFS", storage=True)
+            yield Line(_machine(san), here, f"NBD {volume}", storage=True)
+    if isinstance(machine, LxcHost):
+        yield Line(_machine(machine.share), here, "NFS", storage=True)

@@ -37,6 +37,7 @@ from lab import power as switching
 from lab import publish as publishing
 from lab import report as reporting
 from lab import start as starting
+from lab import validate as validation
 from lab.idle import idle_costs
 from lab.locks import clear_dead
 from lab.power import Action
@@ -118,6 +119,20 @@ def new(
     """Write a new experiment: config/NAME.yaml and Pulumi.NAME.yaml."""
     for file in experiments.new(name, base):
         screen.print(str(file.relative_to(PROJECT)), highlight=False)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Topologies; without any the stack's.")
+    ] = None,
+) -> None:
+    """Check topologies; contacts and writes nothing. Exit code 1 if one can't be used."""
+    results = list(validation.validate(context.obj.stack, files or []))
+    for each in results:
+        print(each, file=sys.stderr if each.wrong else sys.stdout)
+    raise typer.Exit(1 if any(each.wrong for each in results) else 0)
 
 
 @app.command()

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from config import addressing, names
 from config.bill import volume_sizes
 from config.settings import Settings
-from config.topology import LxcHost, NbdUser, San, Server, StorageNode
+from config.topology import (
+    BootServer,
+    Founder,
+    LxcHost,
+    NfsServer,
+    San,
+    Server,
+    StorageNode,
+    Topology,
+    VolumeUser,
+)
 from config.units import format_size
 
 
@@ -38,24 +48,34 @@ def volumes(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def ways(settings: Settings) -> Iterator[str]:
-    """The way of each SAN volume in use, from the physical disks to what it serves."""
+    """The way of each stick and SAN volume in use, from the physical disks to what it serves."""
     stack, topology = settings.stack, settings.topology
     physical = f"{'+'.join(topology.array.disks)} → raid{topology.array.level} → "
     physical += f"{names.volume_group(stack)} → "
-    shared: dict[str, list[str]] = {}
-    for host in topology.of(LxcHost).values():
-        shared.setdefault(host.share, []).extend(host.containers)
-    for name, machine in topology.of(NbdUser).items():
-        mirror = f" → raid1 of {len(machine.legs)}" if len(machine.legs) > 1 else ""
-        if isinstance(machine, LxcHost):
-            end = f"{name} → {', '.join(machine.containers)} → http on wan"
-        else:
-            end = f"{name} → NFS → {', '.join(shared.get(name, [])) or 'nobody'}"
+    for name, laptop in topology.of(BootServer).items():
+        state = " and consul's state" if isinstance(laptop, Founder) else ""
+        yield f"{physical}{names.node_volume(name, 'stick')} → USB → {name}'s boot tree{state}"
+    for name, machine in topology.of(VolumeUser).items():
         for san, volume in machine.legs:
             guest = topology.of(San)[san]
             node = topology.of(StorageNode)[guest.node]
             disks = "+".join(names.node_disks(node.disks))
             yield (
                 f"{physical}{guest.node} {disks} → raid{node.array} → {san} vda → "
-                f"{volume} → NBD{mirror} → ext4 on {end}"
+                f"{volume} → NBD → {_end(topology, name, machine)}"
             )
+
+
+def _end(topology: Topology, name: str, machine: VolumeUser) -> str:
+    """What a machine makes of its volume, or of the mirror of several."""
+    if isinstance(machine, Founder):  # docs/control-plane.md, "Migration"
+        return f"raid1 with memory → {name}'s consul state, and a copy of its boot tree"
+    mirror = f"raid1 of {len(machine.legs)} → " if len(machine.legs) > 1 else ""
+    kept = f"{mirror}ext4 on {name} → "
+    if isinstance(machine, LxcHost):
+        return f"{kept}{', '.join(machine.containers)} → http on wan"
+    if isinstance(machine, NfsServer):
+        hosts = [host for host in topology.of(LxcHost).values() if host.share == name]
+        users = [container for host in hosts for container in host.containers]
+        return f"{kept}NFS → {', '.join(users) or 'nobody'}"
+    return f"{kept}consul's state"

@@ -6,6 +6,7 @@ accelerator works here to `accelerator`.
 
 from typing import Literal
 
+from config.addressing import LAB_UPLINK
 from config.labmachine import LabMachine
 from labmachine.image import MachineImage
 from labmachine.state import State
@@ -13,7 +14,7 @@ from labmachine.state import State
 Accelerator = Literal["kvm", "tcg"]
 
 PROGRAM = "qemu-system-x86_64"
-ADDRESS = "10.0.2.15"  # the machine's own, in qemu's user network; lab-uplink.service sets it
+ADDRESS = str(LAB_UPLINK[15])  # the machine's own; lab-uplink.service sets it
 
 # TCG emulates AMD's SVM, so the racks' nodes are KVM guests either way; five-level page
 # tables break nesting in qemu 7.2. tb-size is MiB of translated code: nested guests need it.

@@ -7,7 +7,6 @@ UPDATE_GOLDEN=1 pytest tests/components
 
 import asyncio
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import wait_for_rpcs
 
 from components import rack
+from config import names
 from config.settings import Settings, load_settings
 
 RACKS = ("mini", "moving", "quorum", "rack")
@@ -58,18 +58,22 @@ class RecordingMonitor(mocks.MockMonitor):
 @pytest.fixture(scope="module", params=RACKS)
 def monitor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RecordingMonitor]:
+) -> RecordingMonitor:
+    return record(request.param, tmp_path_factory.mktemp("stack"))
+
+
+def record(topology: str, folder: Path) -> RecordingMonitor:
+    """Run the program for a shipped topology."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rack, "image_key", lambda role, extra: "-".join(["key-of", role, *extra]))
         patch.setattr(rack, "common_key", lambda: "key-of-boot-files")
         patch.setattr(rack, "overlay", lambda *_: b"overlay")
-        folder = tmp_path_factory.mktemp("stack")
         patch.setattr("config.settings.stack_folder", lambda _: folder)
         patch.setattr(Settings, "ssh_config", Path("ssh_config"))
-        settings = load_settings(request.param, {"topology": request.param, "seed": SEED}.get)
-        recording = RecordingMonitor(request.param)
+        settings = load_settings(topology, {"topology": topology, "seed": SEED}.get)
+        recording = RecordingMonitor(topology)
         asyncio.run(_run(recording, settings))
-    yield recording
+    return recording
 
 
 async def _run(monitor: RecordingMonitor, settings: Settings) -> None:
@@ -132,3 +136,15 @@ def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None
     }
     assert len(inside) >= 10
     assert [name for name, entry in inside.items() if "deleted_with" not in entry] == []
+
+
+def test_a_machine_behind_a_bad_line_plugs_in_at_its_far_end(tmp_path: Path) -> None:
+    requests = record("lossy", tmp_path).requests.values()
+    [router] = [
+        r for r in requests if (r.type, r.name) == ("libvirt:index/domain:Domain", "router")
+    ]
+    [line] = [r for r in requests if r.name == "router-wan-line"]
+    far = names.line_bridge("lossy", "router", "wan")
+    assert f" {far} " in dict(line.object)["create"]
+    bridges = [each["bridge"] for each in router.object["networkInterfaces"]]
+    assert bridges == ["lossy-lan", "lossy-internet", far, "lossy-ipmi"]

@@ -43,9 +43,11 @@ def changed_mini(changes: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_error_is_the_golden_one(case: Path, tmp_path: Path) -> None:
-    text = case.read_text()
     rack = tmp_path / "rack.yaml"
-    rack.write_text(text if case.suffix == ".raw" else changed_mini(yaml.safe_load(text)))
+    if case.suffix == ".raw":
+        rack.write_bytes(case.read_bytes())
+    else:
+        rack.write_text(changed_mini(yaml.safe_load(case.read_text())))
     with pytest.raises(ConfigError) as caught:
         load_topology(rack, "mini", HARDWARE)
     message = f"{caught.value}\n"
@@ -60,6 +62,13 @@ def test_error_is_the_golden_one(case: Path, tmp_path: Path) -> None:
 def test_a_missing_topology_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match="mini"):
         load_topology(FOLDER / "nowhere.yaml", "mini")
+
+
+@pytest.mark.parametrize("stack", ["x" * 28, "größe", "-x", "a b", "a/b", "", "a.b"])
+def test_a_stack_s_name_fits_pulumi_md_and_lvm(stack: str) -> None:
+    with pytest.raises(ConfigError, match="letters, digits and dashes, at most 27"):
+        load_topology(FOLDER / "mini.yaml", stack)
+    assert load_topology(FOLDER / "mini.yaml", "x" * 27).machines
 
 
 @pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path"])

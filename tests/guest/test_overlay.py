@@ -98,6 +98,21 @@ def test_packet_filter_is_the_golden_one(name: str) -> None:
     assert text == golden.read_text()
 
 
+def test_a_second_firewall_s_answers_come_back_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "rack.yaml"
+    file.write_text(
+        "extends: mini\n"
+        "machines:\n"
+        "  wall2: {role: firewall, host: 3, bmc: 103, networks: [internet, isp], memory: 192MiB,"
+        " publish: {8080: web1}}\n"
+    )
+    two = load_topology(file, STACK)
+    own = "oifname eth0 ct status dnat masquerade"
+    assert own in settings.files(STACK, two, "wall2")["etc/nftables.nft"]
+    assert own not in settings.files(STACK, two, "firewall")["etc/nftables.nft"]
+    assert "gateway 10.77.2.2" in network.interfaces(STACK, two, "router")
+
+
 def test_a_mirror_has_a_leg_on_each_san() -> None:
     whole = load_topology(FOLDER / "rack.yaml", STACK)
     found = settings.files(STACK, whole, "lxc2")

@@ -1,10 +1,14 @@
 """The boot server's description where it goes, and where it is looked for."""
 
+from dataclasses import replace
+
 import pytest
 
 from artefacts import CommandFailed
+from config import names
 from config.access import LAB_MACHINE
 from config.errors import ConfigError
+from config.netem import Netem
 from config.settings import load_settings
 from lab import boot_server, power
 
@@ -32,6 +36,17 @@ def test_at_home_it_is_a_port_of_the_switch() -> None:
     assert '<source bridge="moving-lan" />' in text
     assert text.count('<virtualport type="openvswitch" />') == 1
     assert '<log file="/var/log/rack/laptop.log"' not in text
+
+
+def test_at_home_it_is_behind_its_bad_line_again() -> None:
+    laptop = SETTINGS.topology.machines["laptop"].model_copy(
+        update={"netem": {"lan": Netem.model_validate({"delay": "1ms"})}}
+    )
+    machines = {**SETTINGS.topology.machines, "laptop": laptop}
+    topology = SETTINGS.topology.model_copy(update={"machines": machines})
+    settings = replace(SETTINGS, topology=topology)
+    text = boot_server.describe(settings, "laptop", DOMAIN, LAB_MACHINE).decode()
+    assert f'<source bridge="{names.line_bridge("moving", "laptop", "lan")}" />' in text
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ def test_a_new_experiment_is_the_rack_it_extends(project: Path) -> None:
     assert files[1].read_text() == "config:\n  lab:topology: try\n"
 
 
-@pytest.mark.parametrize(("name", "base"), [("rack", "rack"), ("a/b", "rack"), ("try", "nothing")])
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [("rack", "rack"), ("a/b", "rack"), ("größe", "rack"), ("x" * 28, "rack"), ("try", "nothing")],
+)
 def test_a_refused_one_leaves_nothing(project: Path, name: str, base: str) -> None:
     before = sorted(project.rglob("*"))
     with pytest.raises(ConfigError):

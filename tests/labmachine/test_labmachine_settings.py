@@ -39,6 +39,8 @@ def test_the_shipped_file_is_valid_and_has_six_disks() -> None:
     ("text", "key", "rule"),
     [
         ("memory: 1GiB\ndisks: {disk1: 1GiB}", "memory", "2GiB or more"),
+        ("cores: true\ndisks: {disk1: 1GiB}", "cores", "a whole number"),
+        ("ssh_port: '2222'\ndisks: {disk1: 1GiB}", "ssh_port", "a whole number"),
         ("disks: {disk1: 1MiB}", "disks.disk1", "64MiB or more"),
         ("disks: {Disk_1: 1GiB}", "disks.Disk_1", "pattern"),
         ("disks: {}", "disks", "at least 1"),

@@ -1,12 +1,20 @@
 #!/bin/sh
-# A bad line between a network's router and its other machines: a bridge of the router's own and a
-# pair of OVS ports to the network's, with tc-netem(8) on both.
-#   uplink.sh apply BRIDGE FAR TAG WORD...     e.g. delay 40ms loss 1%
-#   uplink.sh remove BRIDGE FAR TAG
+# A bad line between one machine's NIC and a network's bridge: a bridge of the machine's own, which
+# outlives its power cuts, and a pair of ports to the network's, with tc-netem(8) on both.
+#   line.sh apply BRIDGE FAR TAG WORD...     e.g. delay 40ms loss 1%
+#   line.sh remove BRIDGE FAR TAG
 set -eu
 
 owner() {
     ovs-vsctl --timeout=60 --if-exists get bridge "$far" external_ids:rack-lab | tr -d '"'
+}
+
+# Changed in place, a qdisc keeps the rate, corruption and reordering that are no longer named.
+spoil() {
+    ! tc qdisc show dev "$1" root | grep -q netem || tc qdisc del dev "$1" root
+    port=$1
+    shift
+    tc qdisc add dev "$port" root netem "$@"
 }
 
 apply() {
@@ -18,9 +26,9 @@ apply() {
     [ -e "/sys/class/net/$far.n" ] || ip link add "$far.n" type veth peer name "$far.f"
     ovs-vsctl --timeout=60 --may-exist add-port "$bridge" "$far.n" -- \
         --may-exist add-port "$far" "$far.f"
-    for port in "$far.n" "$far.f"; do
-        ip link set "$port" up
-        tc qdisc replace dev "$port" root netem "$@"
+    for each in "$far.n" "$far.f"; do
+        ip link set "$each" up
+        spoil "$each" "$@"
     done
 }
 

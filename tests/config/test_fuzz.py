@@ -1,0 +1,77 @@
+"""Topologies changed by chance: each is a Topology, of which everything can be made, or one error.
+
+`make test-fuzz` tries 30,000; a failure shows the file, and the seed and number that make it again.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mutations import Mutations
+
+import equipment
+from config import access
+from config.bill import bill, summary
+from config.checks import Hardware
+from config.errors import MOST_SHOWN, ConfigError
+from config.labmachine import load_labmachine
+from config.load import FOLDER, load_topology, read_topology, shipped
+from config.settings import Settings
+from config.topology import Topology
+from guest import consul, network, settings
+from guest.overlay import MachineKeys, overlay
+from lab import drawing, report
+
+STACK, SEED = "fuzz", "ab" * 32
+LONGEST = 4000  # characters of an error: MOST_SHOWN problems
+
+
+@pytest.mark.timeout(0)
+def test_each_is_a_topology_or_one_error(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    cases = request.config.getoption("fuzz_cases", 500)
+    seed = request.config.getoption("fuzz_seed", 1)
+    machine = load_labmachine()
+    hardware = Hardware(machine.memory, dict(machine.disks))
+    files = [FOLDER / f"{name}.yaml" for name in shipped()]
+    texts, data = [each.read_text() for each in files], [read_topology(each) for each in files]
+    mutations = Mutations(seed, texts, data)
+    file, found = tmp_path / "rack.yaml", Counter[str]()
+    for number in range(cases):
+        text = mutations.text()
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        try:
+            topology = load_topology(file, STACK, hardware if number % 2 else None)
+        except ConfigError as error:
+            message = str(error)
+            assert "rule:" in message and "remedy:" in message, message
+            assert len(message) < LONGEST and message.count("\n") <= 3 * MOST_SHOWN + 1, message
+            found["refused"] += 1
+        except Exception as error:
+            raise AssertionError(f"case {number} of seed {seed}:\n{text}") from error
+        else:
+            try:
+                make_everything(topology, number)
+            except Exception as error:
+                raise AssertionError(f"case {number} of seed {seed}:\n{text}") from error
+            found["accepted"] += 1
+    assert min(found["refused"], found["accepted"]) > cases // 10, found
+
+
+def make_everything(topology: Topology, number: int) -> None:
+    """All that the program and the `lab` command make of a topology without a machine."""
+    names = list(topology.machines)
+    for name in names:
+        settings.files(STACK, topology, name)
+        network.interfaces(STACK, topology, name)
+    network.hosts(topology)
+    one = names[number % len(names)]
+    keys = MachineKeys("private", "public", consul.files(STACK, topology, one, SEED))
+    overlay(STACK, topology, one, keys)
+    for piece in equipment.everything(STACK, topology):
+        assert all(isinstance(word, str) for word in (*piece.apply, *piece.remove))
+    summary(bill(topology), None)
+    drawing.mermaid(topology)
+    access.ssh_config(access.LabMachine(None), topology, Path("/x"))
+    stack = Settings(STACK, topology, access.LabMachine(None), "host", SEED)
+    for rows in (report.addresses(stack), report.volumes(stack), report.ways(stack)):
+        list(rows)
