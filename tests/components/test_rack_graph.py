@@ -66,7 +66,8 @@ def monitor(
         folder = tmp_path_factory.mktemp("stack")
         patch.setattr("config.settings.stack_folder", lambda _: folder)
         patch.setattr(Settings, "ssh_config", Path("ssh_config"))
-        settings = load_settings(request.param, {"topology": request.param, "seed": SEED}.get)
+        (folder / "seed").write_text(SEED)
+        settings = load_settings(request.param, {"topology": request.param}.get)
         recording = RecordingMonitor(request.param)
         asyncio.run(_run(recording, settings))
     yield recording

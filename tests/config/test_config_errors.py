@@ -69,6 +69,6 @@ def test_a_wrong_lab_machine_is_refused(text: str) -> None:
 
 
 def test_a_wrong_cpu_is_refused() -> None:
-    options = {"topology": "mini", "cpu": "z80", "seed": "00"}
+    options = {"topology": "mini", "cpu": "z80"}
     with pytest.raises(ConfigError, match="emulated"):
         load_settings("mini", options.get)
