@@ -105,7 +105,7 @@ def _one_by_one(settings: Settings) -> Iterator[None]:
 
 def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
     """Put a machine's overlay on the boot server and point its boot.env at image and overlay."""
-    mac = _mac(settings, name)
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     content = settings.overlay_file(name, sha256).read_bytes()
     _on_boot_server(settings, ["boot-entry", "set", mac, key, sha256], stdin=content)
     settings.drop_overlays(name, sha256)
@@ -118,7 +118,7 @@ def unpublish_entry(settings: Settings, mac: str) -> None:
 
 def commit(settings: Settings, name: str) -> str:
     """Keep on the boot server what was changed on a machine since its overlay; its sha256."""
-    mac = _mac(settings, name)
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     with tempfile.TemporaryDirectory() as work:
         changed = Path(work) / "commit.tar.gz"
         ask(settings, name, ["lbu", "package", "-"], output=changed)
@@ -129,7 +129,7 @@ def commit(settings: Settings, name: str) -> str:
 
 def committed(settings: Settings, name: str) -> str:
     """The sha256 of what lies over a machine's overlay since a commit; "" for nothing."""
-    mac = _mac(settings, name)
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     said = _on_boot_server(settings, ["boot-entry", "show", mac])
     entry = dict(line.split("=", 1) for line in said.splitlines())
     return entry.get("commit_sha256", "")
@@ -139,10 +139,13 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
     """Make the laptop's USB stick and write it to a device of the lab machine.
 
     Raises:
-        ConfigError: there is no such boot server, or no `up` has kept its overlay.
+        ConfigError: it is no boot server, or no `up` has kept its overlay.
         CommandFailed: it runs from that device.
     """
-    mac = _mac(settings, name)
+    if name not in settings.topology.of(BootServer):
+        rule = f"one of: {', '.join(settings.topology.of(BootServer))}"
+        raise ConfigError("lab publish", [Problem("stick", name, rule, "name one of these")])
+    mac = addressing.boot_mac(settings.stack, settings.topology, name)
     _idle_stick(settings, name, device)
     machines = settings.topology.machines
     roles = {machine.role for machine in machines.values()}
@@ -189,16 +192,6 @@ def _idle_stick(settings: Settings, name: str, device: str) -> None:
             f"anew: pulumi destroy --stack {settings.stack}, then pulumi up. If Pulumi's state of "
             f"it is lost: lab --stack {settings.stack} clear"
         )
-
-
-def _mac(settings: Settings, name: str) -> str:
-    """The MAC that a machine boots by.
-
-    Raises:
-        ConfigError: there is no such machine.
-    """
-    settings.machine(name)
-    return addressing.boot_mac(settings.stack, settings.topology, name)
 
 
 def _write_device(settings: Settings, disk: Path, device: str) -> None:

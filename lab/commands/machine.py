@@ -8,8 +8,10 @@ import typer
 from artefacts import CommandFailed
 from config import stacks
 from config.settings import VIRTUAL
-from lab import inventory
+from config.stacks import PROJECT
+from lab import inventory, pulumi_cli
 from lab.commands.context import chosen, screen
+from lab.locks import folder_of
 from labmachine import machine
 
 machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
@@ -68,18 +70,21 @@ def status() -> None:
 
 
 def removable() -> None:
-    """Fail if a stack has a rack: with this folder its state and keys would go.
+    """Fail if a stack's rack, or its state, would stay when this folder's files go.
 
-    `make clean` asks this.
+    `make clean` asks this. A rack on the virtual lab machine goes with that, its state with it.
     """
-    racks = inventory.raised()
+    kept = folder_of(pulumi_cli.backend())
+    own = kept is not None and kept.resolve().is_relative_to(PROJECT / ".lab")
+    racks = [
+        f"\n  {stack} on {where}: pulumi destroy --stack {stack}"
+        for stack, where in inventory.raised().items()
+        if where != VIRTUAL or not own
+    ]
     if racks:
-        told = "".join(
-            f"\n  {stack} on {where}: pulumi destroy --stack {stack}"
-            for stack, where in racks.items()
-        )
         raise CommandFailed(
-            f"stacks are raised; their state and keys are in this folder, destroy them first:{told}"
+            "stacks are raised, and their keys, which nothing else has, are in this folder; "
+            f"destroy them first:{''.join(racks)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from config.settings import Settings
 from lab import bmcs
 from lab import converge as convergence
 from lab import publish as publishing
@@ -12,22 +13,22 @@ publish_app = typer.Typer(no_args_is_help=True, help="Steps of the Pulumi progra
 
 def wait(context: typer.Context, name: str) -> None:
     """Wait until a machine is ready."""
-    convergence.wait_ready(chosen(context).settings(), name)
+    convergence.wait_ready(*_machine(context, name))
 
 
 def converge(context: typer.Context, name: str, key: str, sha256: str) -> None:
     """Bring a machine to an image and overlay; prints its timeline."""
-    print(convergence.converge(chosen(context).settings(), name, key, sha256), end="")
+    print(convergence.converge(*_machine(context, name), key, sha256), end="")
 
 
 def commit(context: typer.Context, name: str) -> None:
     """Keep on the boot server what was changed on a machine since its overlay."""
-    print(publishing.commit(chosen(context).settings(), name))
+    print(publishing.commit(*_machine(context, name)))
 
 
 def committed(context: typer.Context, name: str) -> None:
     """The sha256 of a machine's commit, if it has one."""
-    print(publishing.committed(chosen(context).settings(), name))
+    print(publishing.committed(*_machine(context, name)))
 
 
 def unpublish(context: typer.Context, mac: str) -> None:
@@ -44,7 +45,7 @@ def publish_bmcs(context: typer.Context) -> None:
 @publish_app.command("stick")
 def publish_stick(context: typer.Context, name: str, device: str) -> None:
     """Write the USB stick to a device of the lab machine."""
-    publishing.write_stick(chosen(context).settings(), name, device)
+    publishing.write_stick(*_machine(context, name), device)
 
 
 @publish_app.command("boot")
@@ -62,7 +63,18 @@ def publish_image(context: typer.Context, role: str, key: str) -> None:
 @publish_app.command("entry")
 def publish_entry(context: typer.Context, name: str, key: str, sha256: str) -> None:
     """Put a machine's overlay and boot.env on the boot server."""
-    publishing.publish_entry(chosen(context).settings(), name, key, sha256)
+    publishing.publish_entry(*_machine(context, name), key, sha256)
+
+
+def _machine(context: typer.Context, name: str) -> tuple[Settings, str]:
+    """The settings, and the name of a machine that is in them.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    settings = chosen(context).settings()
+    settings.machine(name)
+    return settings, name
 
 
 def add_to(app: typer.Typer) -> None:
