@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError, Problem
-from config.load import FOLDER, read_yaml
+from config.load import FOLDER, read_yaml, shipped
 
 PROJECT = FOLDER.parent
 OPTIONS = ("topology", "machine", "cpu", "start")  # of the namespace `lab:`
@@ -50,11 +50,14 @@ def check_name(stack: str) -> None:
 def require(stack: str) -> None:
     """Refuse a stack that isn't there, before anything is made or started for it.
 
+    It is there if it has a settings file, or a topology of its name: `pulumi stack init` with a
+    backend that keeps secrets by itself writes no file.
+
     Raises:
-        ConfigError: its name is none, or it has no settings file; with the nearest that have.
+        ConfigError: its name is none, or it isn't there; with the nearest that are.
     """
     check_name(stack)
-    if settings_file(stack).is_file():
+    if settings_file(stack).is_file() or stack in shipped():
         return
     near = difflib.get_close_matches(stack, known(), n=3, cutoff=NEAR)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
@@ -73,7 +76,7 @@ def options(stack: str) -> Option:
     """
     require(stack)
     file = settings_file(stack)
-    data = read_yaml(file)
+    data = read_yaml(file) if file.is_file() else None
     values = _mapping(file, "(whole file)", data).get("config")
     found = {}
     for key, value in _mapping(file, "config", values).items():

@@ -27,16 +27,16 @@ def check(stack: str, environment: Mapping[str, str]) -> None:
     Raises:
         ConfigError: it doesn't; with what to do.
     """
-    data = read_yaml(stacks.settings_file(stack))
+    file = stacks.settings_file(stack)
+    data = read_yaml(file) if file.is_file() else None
     salt = data.get("encryptionsalt") if isinstance(data, dict) else None
     given = _given(environment)
     if not isinstance(salt, str) or given is None or opens(salt, given):
         return
-    file = stacks.settings_file(stack).name
     variable = GIVEN if GIVEN in environment else GIVEN_FILE
     problem = Problem(
         variable, "(set)" if given else '""',
-        f"stack {stack} was made with another passphrase ({file}, encryptionsalt)",
+        f"stack {stack} was made with another passphrase ({file.name}, encryptionsalt)",
         f"unset {variable}, or set the stack's; this project's own is empty. "
         f"For a stack that was never raised: remove encryptionsalt, then "
         f"pulumi stack rm --force {stack}",

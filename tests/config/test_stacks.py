@@ -63,6 +63,11 @@ def test_a_typing_error_is_told_with_what_was_meant(project: Path) -> None:
     assert sorted(project.iterdir()) == before
 
 
+def test_a_topology_of_its_name_is_enough_for_a_stack(project: Path) -> None:
+    (project / "Pulumi.mini.yaml").unlink()
+    assert stacks.options("mini")("topology") is None
+
+
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_settings_file_that_can_t_be_used_is_told(project: Path, case: str) -> None:
     text, said = BAD_FILES[case]
