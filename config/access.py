@@ -102,9 +102,9 @@ def ssh_config(lab: LabMachine, topology: Topology, folder: Path) -> str:
             ("HostName", addressing.management_address(topology, name)),
             ("HostKeyAlias", name),
             ("User", "root"),
-            ("IdentityFile", _quoted(folder / "id_ecdsa")),
+            ("IdentityFile", quoted(folder / "id_ecdsa")),
             ("IdentitiesOnly", "yes"),
-            ("UserKnownHostsFile", _quoted(folder / "known_hosts")),
+            ("UserKnownHostsFile", quoted(folder / "known_hosts")),
             ("StrictHostKeyChecking", "yes"),
             ("KexAlgorithms", KEY_EXCHANGE),
         ]
@@ -127,10 +127,10 @@ def _lab_machine(lab: LabMachine) -> list[tuple[str, object]]:
         ("HostName", lab.host), ("Port", lab.port or 22), ("User", lab.user or "root")
     ]  # fmt: skip
     if lab.identity:
-        own += [("IdentityFile", _quoted(lab.identity)), ("IdentitiesOnly", "yes")]
+        own += [("IdentityFile", quoted(lab.identity)), ("IdentitiesOnly", "yes")]
     if lab.known_hosts:
         own += [
-            ("UserKnownHostsFile", _quoted(lab.known_hosts)),
+            ("UserKnownHostsFile", quoted(lab.known_hosts)),
             ("StrictHostKeyChecking", "yes"),
             ("KexAlgorithms", KEY_EXCHANGE),
         ]
@@ -146,7 +146,7 @@ def _through(config: Path) -> str:
     return f"{words} -W '[%h]:%p' {LAB_MACHINE}"
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """A path as an argument of ssh_config(5): quoted, "%" isn't a token.
 
     Raises:
@@ -172,7 +172,7 @@ def _sharing(folder: Path) -> list[tuple[str, object]]:
     room = SUN_PATH - len("/ssh-") - CONNECTION_HASH - SOCKET_SUFFIX
     if len(os.fsencode(folder)) > room:
         return []
-    path = f'{_quoted(folder)[:-1]}/ssh-%C"'
+    path = f'{quoted(folder)[:-1]}/ssh-%C"'
     return [("ControlMaster", "auto"), ("ControlPath", path), ("ControlPersist", KEPT_S)]
 
 

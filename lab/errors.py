@@ -12,6 +12,8 @@ from artefacts import CommandFailed
 from config.errors import ConfigError
 from labmachine.machine import MachineError
 
+INTERRUPTED = 130  # as shells tell SIGINT
+
 
 @contextmanager
 def told() -> Iterator[None]:
@@ -20,6 +22,8 @@ def told() -> Iterator[None]:
         yield
     except (ConfigError, CommandFailed, MachineError) as error:
         _end(str(error))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # `lab report | head`: who reads has enough. Nothing more is written, also not at the end.
         sys.stdout = None

@@ -18,8 +18,8 @@ from types import FrameType
 from typing import Any, NoReturn, Self
 
 from artefacts import CommandFailed
-from config import stacks
-from config.settings import VIRTUAL, stack_folder
+from config import access, stacks
+from config.settings import VIRTUAL, load_settings, stack_folder
 from config.stacks import PROJECT
 from lab import passphrase, pulumi_cli, runs
 from lab.errors import told
@@ -68,6 +68,7 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         if not _exists(pulumi, stack):
             _say(f"Stack {stack} has no state in {pulumi.backend or 'the backend'}: nothing to do.")
             return 0
+        _follow_folder(stack)
         own = _named(wanted, full_name)
         if wanted.kind == "refresh" and not any(map(wanted.has, PENDING)):
             # What was being made when a run was killed: every step here can be done again.
@@ -102,6 +103,18 @@ def _start_lab_machine(stack: str) -> None:
     option = stacks.options(stack)
     if option("start") == "true" and (option("machine") or VIRTUAL) == VIRTUAL:
         machine.up()
+
+
+def _follow_folder(stack: str) -> None:
+    """Where the project was moved, its ssh configuration names files that are gone.
+
+    An `up` writes it anew; these operations don't run the program. It is left as it is otherwise:
+    the topology may have lost a machine since, which they still have to reach.
+    """
+    config = stack_folder(stack) / "ssh_config"
+    if not config.exists() or access.quoted(stack_folder(stack) / "id_ecdsa") in config.read_text():
+        return
+    load_settings(stack, stacks.options(stack), keep=False).write_access()
 
 
 def _up(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:

@@ -239,6 +239,37 @@ def test_a_lock_that_a_killed_run_left_goes(project: Path, launch: Launch) -> No
     assert not lock.exists()
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_folder_that_was_moved_is_followed(project: Path, launch: Launch, moved: bool) -> None:
+    """What the topology has lost since the last `up` is still to be reached otherwise."""
+    (project / "Pulumi.mini.yaml").write_text("config: {lab:topology: mini}\n")
+    (project / "known/mini.json").touch()
+    folder = project / ".lab/stacks/mini"
+    folder.mkdir(parents=True)
+    old = "/elsewhere" if moved else str(folder)
+    (folder / "ssh_config").write_text(f'Host router\n    IdentityFile "{old}/id_ecdsa"\n')
+    (folder / "seed").write_text("00" * 32)
+    assert launch("destroy --stack mini").returncode == 0
+    text = (folder / "ssh_config").read_text()
+    assert str(folder) in text
+    assert ("Host storage1" in text) is moved
+
+
+def test_ctrl_c_while_it_waits_is_no_traceback(
+    project: Path, environment: dict[str, str], slow: subprocess.Popen[str]
+) -> None:
+    argv = [sys.executable, "-c", RUN, "up", "--stack", "mini"]
+    with subprocess.Popen(
+        argv, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
+    ) as second:
+        assert second.stderr
+        assert "waiting" in second.stderr.readline()
+        second.send_signal(signal.SIGINT)
+        assert second.wait(60) == 128 + signal.SIGINT
+        assert second.stderr.read() == ""
+    assert slow.poll() is None
+
+
 @pytest.fixture
 def slow(project: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """An operation on stack mini that is under way."""
