@@ -27,7 +27,7 @@ for bridge in $(ovs-vsctl --timeout=60 list-br); do
 done
 vgs --noheadings --separator '|' --options vg_name,vg_tags 2>/dev/null | sed 's/^ */group|/'
 ip -4 -oneline address show scope global | awk '{ print "address|" $2 "|" $4 }'
-ip -4 -oneline route show | awk '{ for (n = 2; n < NF; n++) if ($n == "dev") print "route|" $1 "|" $(n + 1) }'
+ip -4 -oneline route show | awk '{ if ($1 ~ /^[0-9]/) for (n = 2; n < NF; n++) if ($n == "dev") print "route|" $1 "|" $(n + 1) }'
 disks=$(lsblk --nodeps --noheadings --paths --output NAME,SERIAL)
 for serial in "$@"; do
     disk=$(echo "$disks" | awk -v serial="$serial" '$2 == serial { print $1 }')

@@ -186,11 +186,13 @@ def _disks(settings: Settings, found: Survey) -> Iterator[Problem]:
         type_, label = found.disks.get(serial, ("", ""))
         if not type_ or label == own:
             continue
-        holder = label if label.startswith("rack-") else ""
-        owner = names.owner_tag(label.removeprefix("rack-")) if holder else ""
+        other = label.removeprefix("rack-") if label.startswith("rack-") else None
         yield _collision(
-            settings, "array.disks", serial, owner=owner,
-            rule=f"the disk holds {label or type_}", remedy="name other disks of the lab machine",
+            settings, "array.disks", serial,
+            owner=names.owner_tag(other) if other else "",
+            rule=f"the disk holds {type_}{f' {label!r}' if label else ''}",
+            remedy="name other disks of the lab machine, or, if its data may go, "
+            "wipe it there: wipefs --all DISK",
         )  # fmt: skip
 
 

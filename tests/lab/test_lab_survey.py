@@ -79,6 +79,13 @@ def test_what_collides_is_told_with_both_and_the_way_out(case: str) -> None:
         assert "isn't a rack's" in told(problems)
 
 
+def test_a_foreign_disk_is_told_with_what_it_holds() -> None:
+    """As tests/vm/test_networks_and_volumes.py has it for real."""
+    problems = list(conflicts(SETTINGS, read([*EMPTY, "disk|disk1|ext4|precious"])))
+    assert "the disk holds ext4 'precious', and isn't a rack's" in told(problems)
+    assert "wipefs --all" in told(problems)
+
+
 def test_of_a_real_machine_the_memory_counts_that_it_has() -> None:
     real = Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32)
     small = ["memory|1048576"]
