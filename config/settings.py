@@ -69,6 +69,8 @@ class Settings:
         """What to do where the lab machine is silent."""
         if self.virtual:
             return "start it: lab machine up"
+        if self.lab.host is None:
+            return "it needs libvirt, Open vSwitch, mdadm and LVM2, and you as root"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
             f"pulumi config set lab:machine ssh://root@HOST --stack {self.stack}"

@@ -91,7 +91,7 @@ def _mapping(file: Path, key: str, value: Any) -> dict[Any, Any]:
         return {}
     if not isinstance(value, dict):
         rule = "Pulumi's settings file: a mapping of keys to values"
-        problem = Problem(key, str(value), rule, "pulumi config set writes it")
+        problem = Problem(key, str(value), rule, "write it as: config: {lab:topology: NAME}")
         raise ConfigError(file.name, [problem])
     return value
 

@@ -20,18 +20,24 @@ for file in /etc/libvirt/qemu/*.xml; do
     name=${file##*/}
     echo "domain|${name%.xml}|$owner|${memory:-0}"
 done
-virsh -c qemu:///system list --name --state-running | sed -n 's/^\(..*\)$/running|\1/p'
-for bridge in $(ovs-vsctl --timeout=60 list-br); do
-    owner=$(ovs-vsctl --timeout=60 --if-exists get bridge "$bridge" external_ids:rack-lab | tr -d '"')
-    echo "bridge|$bridge|$owner"
+# In variables, as a pipe and a `for` would hide that a program isn't there.
+running=$(virsh -c qemu:///system list --name --state-running)
+bridges=$(ovs-vsctl --timeout=60 list-br)
+groups=$(vgs --noheadings --separator '|' --options vg_name,vg_tags)
+addresses=$(ip -4 -oneline address show scope global)
+routes=$(ip -4 -oneline route show)
+for name in $running; do echo "running|$name"; done
+for bridge in $bridges; do
+    owner=$(ovs-vsctl --timeout=60 --if-exists get bridge "$bridge" external_ids:rack-lab)
+    echo "bridge|$bridge|$(echo "$owner" | tr -d '"')"
 done
-vgs --noheadings --separator '|' --options vg_name,vg_tags 2>/dev/null | sed 's/^ */group|/'
-ip -4 -oneline address show scope global | awk '{ print "address|" $2 "|" $4 }'
-ip -4 -oneline route show | awk '{ if ($1 ~ /^[0-9]/) for (n = 2; n < NF; n++) if ($n == "dev") print "route|" $1 "|" $(n + 1) }'
+echo "$groups" | sed -n 's/^ *\(..*\)$/group|\1/p'
+echo "$addresses" | awk 'NF { print "address|" $2 "|" $4 }'
+echo "$routes" | awk '$1 ~ /^[0-9]/ { for (n = 2; n < NF; n++) if ($n == "dev") print "route|" $1 "|" $(n + 1) }'
 disks=$(lsblk --nodeps --noheadings --paths --output NAME,SERIAL)
 for serial in "$@"; do
     disk=$(echo "$disks" | awk -v serial="$serial" '$2 == serial { print $1 }')
     [ -b "$disk" ] || continue
-    wipefs --noheadings --parsable --output TYPE,LABEL "$disk" |
-        sed -n "1s/^\([^,]*\),\(.*\)$/disk|$serial|\1|\2/p"
+    held=$(wipefs --noheadings --parsable --output TYPE,LABEL "$disk")
+    printf '%s\n' "$held" | sed -n "1s/^\([^,]*\),\(.*\)$/disk|$serial|\1|\2/p"
 done

@@ -95,8 +95,13 @@ def _exists(pulumi: Pulumi, stack: str) -> bool:
 
 def _init(pulumi: Pulumi, stack: str, full_name: str) -> None:
     """A stack with a settings file in this folder is a stack, raised or not."""
-    if not _exists(pulumi, stack):
+    if _exists(pulumi, stack):
+        return
+    try:
         pulumi.ask("stack", "init", full_name, "--no-select")
+    except CommandFailed:
+        if not _exists(pulumi, stack):  # a preview beside this has made it
+            raise
 
 
 def _start_lab_machine(stack: str) -> None:

@@ -46,7 +46,7 @@ def publish_common(settings: Settings, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    _planned("boot files", key, boottree.common_key())
+    _planned(settings, "boot files", key, boottree.common_key())
     for target, source in boottree.common_files().items():
         if target.startswith("images/"):
             continue
@@ -65,7 +65,12 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
         CommandFailed: when `key` isn't what the sources make now.
     """
     _known_role(settings, role)
-    _planned(f"image {role}", key, image.image_key(role, consul.image_folders(settings.topology)))
+    _planned(
+        settings,
+        f"image {role}",
+        key,
+        image.image_key(role, consul.image_folders(settings.topology)),
+    )
     _publish(settings, role, key)
 
 
@@ -215,8 +220,9 @@ def _data_end(file: int) -> int:
         end = position
 
 
-def _planned(what: str, key: str, now: str) -> None:
+def _planned(settings: Settings, what: str, key: str, now: str) -> None:
     if key != now:
         raise CommandFailed(
-            f"{what}: {key} was planned, the sources make {now}. Run it again: pulumi up"
+            f"{what}: {key} was planned, the sources make {now}; "
+            f"run it again: pulumi up --stack {settings.stack}"
         )

@@ -51,16 +51,31 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(machine: Path) -> list[str]:
+def asked(machine: Path) -> "subprocess.CompletedProcess[str]":
     script = (equipment.FOLDER / "survey.sh").read_text()
     # No block devices here, and no libvirt's folder.
     script = script.replace("/etc/libvirt/qemu", str(machine / "qemu")).replace("[ -b ", "[ -c ")
-    done = subprocess.run(
+    return subprocess.run(
         ["sh", "-s", "--", "disk1", "disk2", "disk9"],
         input=script, env={"PATH": f"{machine}:{os.environ['PATH']}"}, text=True,
-        capture_output=True, check=True,
+        capture_output=True, check=False,
     )  # fmt: skip
+
+
+def said(machine: Path) -> list[str]:
+    done = asked(machine)
+    assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_machine_where_a_program_fails_isn_t_taken_for_an_empty_one(
+    machine: Path, program: str
+) -> None:
+    (machine / program).write_text(f"#!/bin/sh\necho {program}: not found >&2\nexit 127\n")
+    done = asked(machine)
+    assert done.returncode != 0
+    assert f"{program}: not found" in done.stderr
 
 
 def test_all_that_stands_there_is_told_with_its_owner(machine: Path) -> None:

@@ -26,7 +26,7 @@ echo "${PULUMI_STACK:-}|${PULUMI_DEBUG_COMMANDS:-}" >>environments
 case "$*" in
     "stack --show-name"*) [ -e selected ] || exit 255; cat selected; exit ;;
     "stack ls"*) echo "[]"; exit ;;
-    "stack init"*) : >"known/$3.json"; exit ;;
+    "stack init"*) : >"known/$3.json"; [ ! -e beaten ]; exit ;;
     "stack export"*) echo '{"deployment": {"resources": []}}'; exit ;;
 esac
 [ ! -e slow ] || { echo began >>calls; exec sleep 60; }
@@ -149,6 +149,14 @@ def test_a_stack_that_is_known_isn_t_made_again(
     (project / "known/mini.json").touch()
     assert launch(line).returncode == 0
     assert calls(project) == [called]
+
+
+def test_a_stack_that_another_preview_makes_at_the_same_moment_is_no_error(
+    project: Path, launch: Launch
+) -> None:
+    (project / "beaten").touch()
+    assert launch("preview --stack mini").returncode == 0
+    assert calls(project)[-1] == "preview --stack mini"
 
 
 @pytest.mark.parametrize("kind", ["up", "preview", "refresh", "destroy"])

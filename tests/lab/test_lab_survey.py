@@ -1,5 +1,6 @@
 """What is found on a lab machine, and which racks are refused there before the first resource."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,17 @@ the stack's settings can't be used, nothing was created:
   lab:machine: ssh://root@127.0.0.1:1
     rule:   the lab machine must answer: ssh: connect to host 127.0.0.1 port 1: Connection refused
     remedy: {}"""
+
+
+def test_this_machine_without_what_a_lab_machine_needs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.remote.PROJECT", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("sh", "cat", "awk", "sed", "head"):
+        (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
+    with pytest.raises(ConfigError, match=r"virsh: not found[^!]*it needs libvirt"):
+        survey.survey(Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32))
 
 
 @pytest.mark.parametrize(
