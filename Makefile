@@ -10,38 +10,32 @@ RACK ?= rack
 SEED ?= 1
 export STACK
 
-# Pulumi with this project's pinned tools; `eval "$(make -s env)"` gives a shell the same.
-TOOLS = eval "$$(.venv/bin/python -m plugins.build)"
-# A run that was killed leaves its lock; `lab unlock` takes it from the dead only.
-PULUMI = $(TOOLS) && lab unlock && pulumi
-# Pulumi's engine events of the last `up`; the flag that writes them is one for debugging.
-EVENTS = .lab/stacks/$(STACK)/events.json
+# The stack is named to each process: nothing depends on a stack that is selected.
+LAB = .venv/bin/lab --stack "$$STACK"
+PULUMI = .venv/bin/pulumi
 # The proof of a rack, in the order in which it is raised, used and destroyed.
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
-	@.venv/bin/lab machine up
-	@install -d -m 700 .lab/stacks/$(STACK) && rm -f $(EVENTS)
-	@$(PULUMI) stack select --create $(STACK) && { \
-	  PULUMI_DEBUG_COMMANDS=true pulumi up --yes --skip-preview --event-log $(EVENTS); code=$$?; \
-	  [ ! -e $(EVENTS) ] || lab timeline $(EVENTS); exit $$code; }
+	@$(LAB) machine up
+	@$(PULUMI) up --stack "$$STACK" --yes --skip-preview
 
 preview: setup ## what up would change; contacts no machine
-	@$(TOOLS) && pulumi stack select --create $(STACK) && pulumi preview --diff
+	@$(PULUMI) preview --stack "$$STACK" --diff
 
 refresh: setup ## compare the state with the machines
-	@$(PULUMI) stack select $(STACK) && pulumi refresh --yes --clear-pending-creates
+	@$(PULUMI) refresh --stack "$$STACK" --yes
 
-down: setup ## destroy the stack and stop the lab machine
-	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview
-	@.venv/bin/lab machine down
+down: setup ## destroy the stack; stop the lab machine if no other is raised on it
+	@$(PULUMI) destroy --stack "$$STACK" --yes --skip-preview
+	@$(LAB) machine down --unless-used
 
-clean: ## remove artefacts, the lab machine and every stack's files
-	@[ ! -x .venv/bin/lab ] || .venv/bin/lab machine down
-	rm -rf .cache .lab .venv
+clean: ## remove the lab machine, every stack's files and .venv; the cache stays (lab cache)
+	@[ ! -x .venv/bin/lab ] || { $(LAB) removable && $(LAB) machine down; }
+	rm -rf .lab .venv
 
 check: setup ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
@@ -70,9 +64,9 @@ test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
 	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED)
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
-	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview
+	@$(PULUMI) destroy --stack "$$STACK" --yes --skip-preview
 	@$(MAKE) up
-	@.venv/bin/lab idle --seconds 60
+	@$(LAB) idle --seconds 60
 
 bench-graph: setup ## first previews of racks of 8 to 1000 servers, without machines
 	@.venv/bin/python tests/bench/bench_graph.py
@@ -98,9 +92,6 @@ test-moving: built ## the same for the boot server that moves, on rack moving
 
 test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary user; needs root, raises no machine
 	.venv/bin/pytest tests/hosts -m hosts -s --durations=0
-
-env: setup
-	@.venv/bin/python -m plugins.build
 
 setup:
 	@./setup.sh

@@ -6,19 +6,21 @@ from components.rack import Rack
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.settings import load_settings
-from lab.power import nodes_off
+from lab.ground import check_ground
+from lab.survey import KEYS
 
 try:
-    settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get)
+    looks = pulumi.runtime.is_dry_run()  # a preview contacts no machine and writes nothing
+    settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get, keep=not looks)
     pulumi.log.info(summary(bill(settings.topology), settings.memory))
-    if not pulumi.runtime.is_dry_run():  # a preview contacts no machine
-        for node in nodes_off(settings):
-            pulumi.log.warn(
-                f"{node} is off: what lives there is kept as last seen. "
-                f"To switch it on: {settings.power_on(node)}"
-            )
-except ConfigError as error:
+    for node in () if looks else check_ground(settings):
+        pulumi.log.warn(
+            f"{node} is off: what lives there is kept as last seen. "
+            f"To switch it on: {settings.power_on(node)}"
+        )
+except (ConfigError, OSError) as error:
     raise pulumi.RunError(str(error)) from None
 
 rack = Rack(settings)
 pulumi.export("services", rack.services)
+pulumi.export(KEYS, settings.admin_key.public)  # no secret; tells another clone its seed differs

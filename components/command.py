@@ -27,7 +27,7 @@ def equipment_command(
         create=_words(equipment.applying),
         delete=_words(equipment.removing),
         stdin=equipment.text,
-        interpreter=_shell(settings, access.LAB_MACHINE, "start it: lab machine up"),
+        interpreter=_shell(settings, access.LAB_MACHINE, settings.lab_machine_remedy),
         opts=opts,
     )
 

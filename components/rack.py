@@ -4,6 +4,7 @@ Owns which component gets what from which; it alone knows them all. Leaves every
 number to `config/`.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -42,7 +43,8 @@ class Rack(pulumi.ComponentResource):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("rack:lab:Rack", settings.stack)
-        settings.write_access()
+        if not pulumi.runtime.is_dry_run():  # a preview writes nothing: an `up` may be under way
+            settings.write_access()
         self._settings = settings
         self._topology = settings.topology
         self._opts = pulumi.ResourceOptions(parent=self)
@@ -76,7 +78,7 @@ class Rack(pulumi.ComponentResource):
         }
 
     def _machine(self, name: str) -> MachineArgs:
-        """A machine's arguments; its overlay is kept where `lab publish` finds it."""
+        """A machine's arguments; an `up` keeps its overlay where `lab publish` finds it."""
         machine = self._topology.machines[name]
         settings = self._settings
         keys = MachineKeys(
@@ -85,6 +87,8 @@ class Rack(pulumi.ComponentResource):
             files=consul.files(settings.stack, self._topology, name, settings.seed),
         )
         content = overlay(settings.stack, self._topology, name, keys)
+        if not pulumi.runtime.is_dry_run():
+            settings.keep_overlay(name, content)
         return MachineArgs(
             name=name,
             role=machine.role,
@@ -92,7 +96,7 @@ class Rack(pulumi.ComponentResource):
             cpus=machine.cpus,
             nics=addressing.nics(settings.stack, self._topology, name),
             image_key=self._image_key(machine.role),
-            overlay_sha256=settings.keep_overlay(name, content),
+            overlay_sha256=hashlib.sha256(content).hexdigest(),
         )
 
     def _image_key(self, role: str) -> str:

@@ -1,10 +1,13 @@
 """How the rack is reached: the lab machine's address and one ssh client configuration.
 
-Owns the text of `ssh_config` and `known_hosts`, and libvirt's URIs that use them. Leaves
-writing the files to `state`, addresses to `addressing`.
+Owns the text of `ssh_config` and `known_hosts`, and libvirt's URIs that use them. Leaves what the
+user's own ssh configuration says of a real lab machine to `users_ssh`, writing the files to
+`settings`, addresses to `addressing`.
 """
 
-from collections.abc import Mapping
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -26,20 +29,26 @@ KEY_EXCHANGE = "curve25519-sha256"  # the post-quantum default doubles that
 class LabMachine:
     """The host of everything: this machine (`host` is None) or one reached over ssh.
 
-    `identity` and `known_hosts` are given for the virtual one; a real one uses what the
-    user's own ssh uses.
+    `identity` and `known_hosts` are given for the virtual one. A real one's `host` may be an alias
+    of the user's ~/.ssh/config; `options` are what that says of it, as (key, value) of
+    ssh_config(5). `port` and `user` are None where `lab:machine` names none.
     """
 
     host: str | None
-    port: int = 22
-    user: str = "root"
+    port: int | None = None
+    user: str | None = None
     identity: Path | None = None
     known_hosts: Path | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
         """What a person calls it: "local" or "ssh://user@host:port"."""
-        return f"ssh://{self.user}@{self.host}:{self.port}" if self.host else "local"
+        if self.host is None:
+            return "local"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user, port = self.user or "root", self.port or 22
+        return f"ssh://{user}@{host}:{port}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -50,70 +59,125 @@ class LabMachine:
         """
         if text == "local":
             return cls(host=None)
-        parts = urlsplit(text)
-        if parts.scheme != "ssh" or not parts.hostname or parts.path not in ("", "/"):
-            rule = "one of: virtual, local, ssh://[user@]host[:port]"
-            remedy = "pulumi config set lab:machine ssh://root@HOST"
-            raise ConfigError("the stack's settings", [Problem("lab:machine", text, rule, remedy)])
-        return cls(host=parts.hostname, port=parts.port or 22, user=parts.username or "root")
+        try:
+            parts = urlsplit(text)
+            port = parts.port  # ValueError: no number, or none of a port
+        except ValueError:
+            raise _no_machine(text) from None
+        # No option (-oProxyCommand=...), no blank: it is a word of ssh's command line.
+        host, user = parts.hostname or "", parts.username
+        words = [host, *([user] if user is not None else [])]
+        odd = any(not word or word.startswith("-") or not word.isprintable() for word in words)
+        odd = odd or any(set(word) & set(" \"'\\%$`;&|<>") for word in words)
+        if parts.scheme != "ssh" or odd or port == 0 or parts.password is not None:
+            raise _no_machine(text)
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise _no_machine(text)
+        # urlsplit's hostname is in lower case, an alias needn't be
+        written = parts.netloc.rpartition("@")[2]
+        at = written.lower().find(host)
+        return cls(host=written[at : at + len(host)], port=port, user=user)
+
+
+def _no_machine(text: str) -> ConfigError:
+    rule = "one of: virtual, local, ssh://[user@]host[:port]"
+    remedy = "pulumi config set lab:machine ssh://root@HOST"
+    return ConfigError("the stack's settings", [Problem("lab:machine", text, rule, remedy)])
 
 
 def ssh_config(lab: LabMachine, topology: Topology, folder: Path) -> str:
     """The client configuration that names every machine of the stack; no secret in it.
 
-    `folder` holds the admin key `id_ecdsa` and `known_hosts`.
+    `folder` holds the admin key `id_ecdsa` and `known_hosts`. The first value of an option counts
+    (ssh_config(5)), and the lab machine's block is the first: no machine of the rack shadows it.
+
+    Raises:
+        ConfigError: the folder's path can't stand in such a file.
     """
     blocks = []
     if lab.host is not None:
-        own = {"HostName": lab.host, "Port": lab.port, "User": lab.user}
-        if lab.identity:
-            own |= {"IdentityFile": lab.identity, "IdentitiesOnly": "yes"}
-        if lab.known_hosts:
-            own |= {
-                "UserKnownHostsFile": lab.known_hosts,
-                "StrictHostKeyChecking": "yes",
-                "KexAlgorithms": KEY_EXCHANGE,
-            }
-        blocks.append(_block(LAB_MACHINE, own))
+        blocks.append(_block(LAB_MACHINE, _lab_machine(lab)))
     for name in topology.machines:
-        machine: dict[str, object] = {
-            "HostName": addressing.management_address(topology, name),
-            "HostKeyAlias": name,
-            "User": "root",
-            "IdentityFile": folder / "id_ecdsa",
-            "IdentitiesOnly": "yes",
-            "UserKnownHostsFile": folder / "known_hosts",
-            "StrictHostKeyChecking": "yes",
-            "KexAlgorithms": KEY_EXCHANGE,
-        }
+        machine = [
+            ("HostName", addressing.management_address(topology, name)),
+            ("HostKeyAlias", name),
+            ("User", "root"),
+            ("IdentityFile", quoted(folder / "id_ecdsa")),
+            ("IdentitiesOnly", "yes"),
+            ("UserKnownHostsFile", quoted(folder / "known_hosts")),
+            ("StrictHostKeyChecking", "yes"),
+            ("KexAlgorithms", KEY_EXCHANGE),
+        ]
         if lab.host is not None:
-            machine["ProxyJump"] = LAB_MACHINE
+            machine.append(("ProxyCommand", _through(folder / "ssh_config")))
         blocks.append(_block(name, machine))
-    everyone: dict[str, object] = {
-        "BatchMode": "yes",
-        "ConnectTimeout": CONNECT_TIMEOUT_S,
-        "ServerAliveInterval": 15,
-        "ServerAliveCountMax": 4,
-        "LogLevel": "ERROR",
-        **_sharing(folder),
-    }
+    everyone = [
+        ("BatchMode", "yes"),
+        ("ConnectTimeout", CONNECT_TIMEOUT_S),
+        ("ServerAliveInterval", 15),
+        ("ServerAliveCountMax", 4),
+        ("LogLevel", "ERROR"),
+        *_sharing(folder),
+    ]
     return "\n".join([*blocks, _block("*", everyone)])
 
 
-def _sharing(folder: Path) -> dict[str, object]:
+def _lab_machine(lab: LabMachine) -> list[tuple[str, object]]:
+    own: list[tuple[str, object]] = [
+        ("HostName", lab.host), ("Port", lab.port or 22), ("User", lab.user or "root")
+    ]  # fmt: skip
+    if lab.identity:
+        own += [("IdentityFile", quoted(lab.identity)), ("IdentitiesOnly", "yes")]
+    if lab.known_hosts:
+        own += [
+            ("UserKnownHostsFile", quoted(lab.known_hosts)),
+            ("StrictHostKeyChecking", "yes"),
+            ("KexAlgorithms", KEY_EXCHANGE),
+        ]
+    return [*own, *lab.options]
+
+
+def _through(config: Path) -> str:
+    """The way by the lab machine, as ProxyJump makes it.
+
+    ssh itself passes on `-F FILE` without quotes (ssh.c, "-F "), so a blank ends that.
+    """
+    words = shlex.join(["ssh", "-F", str(config)]).replace("%", "%%")
+    return f"{words} -W '[%h]:%p' {LAB_MACHINE}"
+
+
+def quoted(path: Path) -> str:
+    """A path as an argument of ssh_config(5): quoted, "%" isn't a token.
+
+    Raises:
+        ConfigError: it has what no quoting takes away: ssh puts in the environment's variables.
+    """
+    text = str(path)
+    if "${" in text or not text.isprintable():
+        problem = Problem(
+            "folder", repr(text), "a path that ssh takes as it is: no ${ and no control characters",
+            "rename the folder, or move the project",
+        )  # fmt: skip
+        raise ConfigError("ssh's configuration", [problem])
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _sharing(folder: Path) -> list[tuple[str, object]]:
     """One connection for many commands: a handshake takes seconds under emulation.
 
     It is given up soon, so that a machine that lost its power isn't waited for; left out where
     its socket's path would be too long (sun_path in unix(7)).
     """
-    socket = folder / "ssh-%C"
-    if len(str(folder)) + len("/ssh-") + CONNECTION_HASH + SOCKET_SUFFIX > SUN_PATH:
-        return {}
-    return {"ControlMaster": "auto", "ControlPath": socket, "ControlPersist": KEPT_S}
+    room = SUN_PATH - len("/ssh-") - CONNECTION_HASH - SOCKET_SUFFIX
+    if len(os.fsencode(folder)) > room:
+        return []
+    path = f'{quoted(folder)[:-1]}/ssh-%C"'
+    return [("ControlMaster", "auto"), ("ControlPath", path), ("ControlPersist", KEPT_S)]
 
 
-def _block(host: str, options: Mapping[str, object]) -> str:
-    return "".join([f"Host {host}\n", *(f"    {key} {value}\n" for key, value in options.items())])
+def _block(host: str, options: Sequence[tuple[str, object]]) -> str:
+    return "".join([f"Host {host}\n", *(f"    {key} {value}\n" for key, value in options)])
 
 
 def known_hosts(host_keys: Mapping[str, str]) -> str:

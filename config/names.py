@@ -17,10 +17,10 @@ IFNAMSIZ = 15  # the kernel's limit for an interface's name, linux/if.h (16 with
 
 def stack_problem(stack: str) -> Problem | None:
     """What is wrong with a stack's name; None if nothing is."""
-    if re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9-]{{0,{STACK_MOST - 1}}}", stack):
+    if re.fullmatch(rf"[A-Za-z0-9]([A-Za-z0-9-]{{0,{STACK_MOST - 2}}}[A-Za-z0-9])?", stack):
         return None
-    rule = f"a stack's name is letters, digits and dashes, at most {STACK_MOST}, no dash first"
-    return Problem("stack", stack, rule, "choose such a name: lab new NAME")
+    rule = f"a stack's name has 1 to {STACK_MOST} letters of a to z, digits and inner dashes"
+    return Problem("stack", stack, rule, "choose such a name")
 
 
 def prefix(stack: str) -> str:

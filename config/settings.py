@@ -1,24 +1,25 @@
 """What one stack is: its topology, its lab machine, its folder and its seed.
 
-Owns reading a stack's settings (`lab:topology`, `lab:machine`) and the files of its folder
-`.lab/stacks/<stack>/`: the seed, the admin key, ssh_config, known_hosts. Leaves what stands in the
-files to `access` and `secrets`.
+Owns what a stack's options mean (`lab:topology`, `lab:machine`, `lab:cpu`) and which files its
+folder `.lab/stacks/<stack>/` has: the admin key, ssh_config, known_hosts, overlays. Leaves what
+stands in them to `access` and `secrets`, writing them and the seed to `files`.
 """
 
 import hashlib
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from config import access, checks, names, secrets
+from config import access, checks, files, names, secrets, stacks, users_ssh
 from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.labmachine import load_labmachine
-from config.load import FOLDER, load_topology, read_yaml
+from config.load import FOLDER, load_topology
+from config.stacks import Option
 from config.topology import Guest, Machine, Topology
 
-PROJECT = FOLDER.parent
+PROJECT = stacks.PROJECT
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
 VIRTUAL = "virtual"
 BMC_USER = "admin"
@@ -62,6 +63,18 @@ class Settings:
     def guest_cpu(self) -> tuple[str, ...] | None:
         """A second-level machine's CPU, as `domain_xml` takes it."""
         return CPUS[self.cpu][1]
+
+    @property
+    def lab_machine_remedy(self) -> str:
+        """What to do where the lab machine is silent."""
+        if self.virtual:
+            return "start it: lab machine up"
+        if self.lab.host is None:
+            return "it needs libvirt, Open vSwitch, mdadm and LVM2, and you as root"
+        return (
+            f"switch {self.lab.name} on and look with ssh, or name another: "
+            f"pulumi config set lab:machine ssh://root@HOST --stack {self.stack}"
+        )
 
     def machine(self, name: str) -> Machine:
         """The machine of that name.
@@ -124,20 +137,44 @@ class Settings:
 
     def write_access(self) -> None:
         """Write the admin key, known_hosts and ssh_config; the same bytes every time."""
-        _write(self.folder / "id_ecdsa", self.admin_key.private)
+        files.write(self.folder / "id_ecdsa", self.admin_key.private)
         keys = {name: self.host_key(name).public for name in self.topology.machines}
-        _write(self.folder / "known_hosts", access.known_hosts(keys))
-        _write(self.folder / "ssh_config", access.ssh_config(self.lab, self.topology, self.folder))
+        files.write(self.folder / "known_hosts", access.known_hosts(keys))
+        lab = users_ssh.resolved(self.lab)
+        config = access.ssh_config(lab, self.topology, self.folder)
+        files.write(self.folder / "ssh_config", config)
 
-    def keep_overlay(self, machine: str, content: bytes) -> str:
-        """Keep a machine's overlay for `lab publish`; returns its sha256. Drops older ones."""
-        digest = hashlib.sha256(content).hexdigest()
-        path = self.overlay_file(machine, digest)
-        _write(path, content)
-        for old in path.parent.glob("*.tar.gz"):
-            if old != path:
-                old.unlink()
-        return digest
+    def keep_overlay(self, machine: str, content: bytes) -> None:
+        """Keep a machine's overlay for `lab publish`, as the newest; `drop_overlays` drops others.
+
+        For an `up` alone, of which a stack has one at a time: a preview of another topology beside
+        it must not touch what it is about to publish.
+        """
+        path = self.overlay_file(machine, hashlib.sha256(content).hexdigest())
+        files.write(path, content)
+        os.utime(path)
+
+    def newest_overlay(self, machine: str) -> tuple[str, Path]:
+        """The sha256 and file of the overlay that the last `up` kept.
+
+        Raises:
+            ConfigError: none did on this machine.
+        """
+        kept = self.overlay_file(machine, "*")
+        found = sorted(kept.parent.glob(kept.name), key=lambda each: each.stat().st_mtime_ns)
+        if not found:
+            rule = "`pulumi up` keeps a machine's overlay before it publishes it"
+            remedy = f"pulumi up --stack {self.stack}"
+            problem = Problem("overlay", machine, rule, remedy)
+            raise ConfigError(f"stack {self.stack}", [problem])
+        return found[-1].name.removeprefix("overlay-").removesuffix(".tar.gz"), found[-1]
+
+    def drop_overlays(self, machine: str, published: str) -> None:
+        """Drop what was kept of a machine before the overlay that is published now."""
+        newest = self.overlay_file(machine, published)
+        for old in newest.parent.glob("*.tar.gz"):
+            if old != newest and old.stat().st_mtime_ns < newest.stat().st_mtime_ns:
+                old.unlink(missing_ok=True)
 
     def console_log(self, machine: str, host: str | None = None) -> str:
         """The file its console is written to on a host, the lab machine or a node: on its own."""
@@ -155,12 +192,16 @@ def stack_folder(stack: str) -> Path:
     return PROJECT / ".lab" / "stacks" / stack
 
 
-def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
+def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
     """Read and validate a stack's settings; `option` gives a value of the `lab:` namespace.
 
+    `keep`: a stack without a seed gets one. Without it nothing is written, and the keys of such a
+    stack are good for a look only.
+
     Raises:
-        ConfigError: with everything that is wrong; nothing was created then but the seed.
+        ConfigError: with everything that is wrong; nothing was created then.
     """
+    stacks.check_name(stack)
     machine = option("machine") or VIRTUAL
     fitting: checks.Hardware | None = None
     memory: int | None = None
@@ -179,44 +220,17 @@ def load_settings(stack: str, option: Callable[[str], str | None]) -> Settings:
         lab = LabMachine.parse(machine)
     cpu = option("cpu") or ("emulated" if machine == VIRTUAL else "host")
     if cpu not in CPUS:
-        problem = Problem("lab:cpu", cpu, f"one of: {', '.join(CPUS)}", "pulumi config rm lab:cpu")
+        remedy = f"pulumi config rm lab:cpu --stack {stack}"
+        problem = Problem("lab:cpu", cpu, f"one of: {', '.join(CPUS)}", remedy)
         raise ConfigError("the stack's settings", [problem])
+    if option("seed") is not None:
+        raise ConfigError("the stack's settings", [_seed_elsewhere(stack)])
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)
-    seed = option("seed") or _seed(stack_folder(stack))
+    seed = files.seed(stack_folder(stack), keep=keep)
     return Settings(stack, topology, lab, cpu, seed, boots_at_once, memory)
 
 
-def stack_options(stack: str) -> Callable[[str], str | None]:
-    """The `lab:` options of a stack as its Pulumi.<stack>.yaml has them, without Pulumi.
-
-    Raises:
-        ConfigError: when there is no such file.
-    """
-    data = read_yaml(PROJECT / f"Pulumi.{stack}.yaml") or {}
-    values = data.get("config", {})
-
-    def option(key: str) -> str | None:
-        value = values.get(f"lab:{key}")
-        return value if isinstance(value, str) else None
-
-    return option
-
-
-def _seed(folder: Path) -> str:
-    path = folder / "seed"
-    if not path.exists():
-        _write(path, secrets.new_seed())
-    return path.read_text()
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Whole or not at all, readable by the owner only; untouched when it is right already."""
-    data = content.encode() if isinstance(content, str) else content
-    if path.exists() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.touch(mode=0o600)
-    fresh.chmod(0o600)
-    fresh.write_bytes(data)
-    fresh.replace(path)
+def _seed_elsewhere(stack: str) -> Problem:
+    place = (stack_folder(stack) / "seed").relative_to(PROJECT)
+    rule = f"the seed is in {place} and nowhere else; to share the stack, copy that file"
+    return Problem("lab:seed", "(set)", rule, f"pulumi config rm lab:seed --stack {stack}")

@@ -31,14 +31,17 @@ fi
 
 def files(settings: Settings) -> dict[str, str]:
     """VirtualBMC's settings by path in its folder: one file a BMC, and its own."""
-    folder = f"/var/lib/{names.bmcs(settings.stack)}"
-    found = {CONFIG_FILE: _ini("default", config_dir=folder, pid_file="/run/vbmcd.pid")}
-    for name, server in settings.topology.of(Server).items():
-        domain = names.domain(settings.stack, name)
+    name = names.bmcs(settings.stack)
+    folder = f"/var/lib/{name}"
+    # In the folder that systemd makes anew for each start (equipment/station.sh): a pid file for
+    # all stacks would let only one of them have BMCs, and one that was left would stop the next.
+    found = {CONFIG_FILE: _ini("default", config_dir=folder, pid_file=f"/run/{name}/vbmcd.pid")}
+    for machine, server in settings.topology.of(Server).items():
+        domain = names.domain(settings.stack, machine)
         found[f"{domain}/config"] = _ini(
             "VirtualBMC",
             username=BMC_USER,
-            password=settings.bmc_password(name),
+            password=settings.bmc_password(machine),
             address=addressing.bmc(settings.topology, server).ip,
             port=623,
             domain_name=domain,

@@ -17,7 +17,8 @@ from types import MappingProxyType
 from alpine import boottree, image, programs
 from artefacts import cache_root, run
 from artefacts.process import ending_together
-from config.settings import PROJECT, load_settings, stack_options
+from config import stacks
+from config.settings import PROJECT, load_settings
 from guest import consul
 from labmachine.emulator import emulator
 from labmachine.image import machine_image
@@ -39,7 +40,7 @@ class Part:
 
 def _images(stack: str) -> None:
     boottree.common_files()
-    topology = load_settings(stack, stack_options(stack)).topology
+    topology = load_settings(stack, stacks.options(stack), keep=False).topology
     extra = consul.image_folders(topology)
     for role in sorted({machine.role for machine in topology.machines.values()}):
         image.role_image(role, extra)

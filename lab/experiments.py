@@ -5,11 +5,11 @@ Owns the two files. Leaves what can be changed in them to `config.topology` (doc
 
 from pathlib import Path
 
-from config import names
+from config import stacks
 from config.errors import ConfigError, Problem
 from config.load import FOLDER, load_topology
 from config.schema import COMMENT
-from config.settings import PROJECT
+from config.stacks import PROJECT
 
 TOPOLOGY = f"""\
 {COMMENT}
@@ -21,19 +21,27 @@ SETTINGS = "config:\n  lab:topology: {name}\n"
 
 
 def new(name: str, base: str) -> tuple[Path, Path]:
-    """Write config/NAME.yaml, which extends `base`, and Pulumi.NAME.yaml; neither may exist.
+    """Write config/NAME.yaml, which extends `base`, and Pulumi.NAME.yaml.
+
+    The topology may not exist. Settings may, if `pulumi stack init` has made them: a stack's
+    topology has its name where they name no other.
 
     Raises:
         ConfigError: the name is taken or no stack's name, or there is no such base.
     """
-    files = FOLDER / f"{name}.yaml", PROJECT / f"Pulumi.{name}.yaml"
-    if wrong := names.stack_problem(name):
-        raise ConfigError("lab new", [wrong])
-    for file in files:
-        if file.exists():
-            problem = Problem("name", name, f"{file.name} is there", "choose another name")
-            raise ConfigError("lab new", [problem])
+    stacks.check_name(name)
+    topology, settings = FOLDER / f"{name}.yaml", PROJECT / f"Pulumi.{name}.yaml"
+    if topology.exists():
+        raise _taken(name, topology)
+    if settings.exists() and (stacks.options(name)("topology") or name) != name:
+        raise _taken(name, settings)
     load_topology(FOLDER / f"{base}.yaml", name)
-    files[0].write_text(TOPOLOGY.format(base=base))
-    files[1].write_text(SETTINGS.format(name=name))
-    return files
+    topology.write_text(TOPOLOGY.format(base=base))
+    if not settings.exists():
+        settings.write_text(SETTINGS.format(name=name))
+    return topology, settings
+
+
+def _taken(name: str, file: Path) -> ConfigError:
+    problem = Problem("name", name, f"{file.name} is there", "choose another name")
+    return ConfigError("lab new", [problem])

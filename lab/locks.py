@@ -7,7 +7,7 @@ backend that isn't a folder on this machine to `pulumi cancel`.
 import json
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 PROGRAM = "pulumi"
 
@@ -16,23 +16,52 @@ def clear_dead(backend: str, project: str, stack: str, proc: Path = Path("/proc"
     """Remove the stack's locks whose run is dead; the process ids of those runs.
 
     `backend` is PULUMI_BACKEND_URL. A lock file (pulumi, pkg/backend/diy/lock.go) names host and
-    process; a run on another host, or one whose process lives, keeps its lock.
+    process; a run on another host, or one whose process lives, keeps its lock. So does a file that
+    names nobody, for a power cut tears it: its process is told as 0 and it goes, if no Pulumi runs
+    here that might be writing it.
     """
-    url = urlsplit(backend)
-    if url.scheme != "file":
+    root = folder_of(backend)
+    if root is None:
         return []
-    folder = Path(url.path) / ".pulumi" / "locks" / "organization" / project / stack
+    folder = root / ".pulumi" / "locks" / "organization" / project / stack
     dead = []
     for file in sorted(folder.glob("*.json")):
-        holder = json.loads(file.read_text())
-        if holder["hostname"] == socket.gethostname() and not _runs(holder["pid"], proc):
-            file.unlink()
-            dead.append(holder["pid"])
+        host, pid = _holder(file)
+        torn = pid == 0 and not _any_runs(proc)
+        if torn or (pid and host == socket.gethostname() and not _runs(pid, proc)):
+            file.unlink(missing_ok=True)
+            dead.append(pid)
     return dead
+
+
+def folder_of(backend: str) -> Path | None:
+    """The folder that a backend's URL names; None where it is none on this machine."""
+    url = urlsplit(backend)
+    if url.scheme != "file":
+        return None
+    written = backend.removeprefix("file://")
+    for text in (written, unquote(written)):
+        if text and Path(text).expanduser().is_dir():
+            return Path(text).expanduser()
+    return None
+
+
+def _holder(file: Path) -> tuple[str, int]:
+    """Host and process of a lock; of a torn one "" and 0."""
+    try:
+        found = json.loads(file.read_bytes())
+        return str(found["hostname"]), int(found["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0
+
+
+def _any_runs(proc: Path) -> bool:
+    pids = (int(each.name) for each in proc.iterdir() if each.name.isdigit())
+    return any(_runs(pid, proc) for pid in pids)
 
 
 def _runs(pid: int, proc: Path) -> bool:
     try:
         return (proc / str(pid) / "comm").read_text().strip() == PROGRAM
-    except FileNotFoundError:
+    except OSError:  # it has ended
         return False

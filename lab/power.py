@@ -11,8 +11,8 @@ from artefacts import CommandFailed
 from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import BMC_USER, Settings
-from config.topology import Node, Server
-from lab.remote import VIRSH, ask, on_lab_machine, patiently
+from config.topology import Server
+from lab.remote import VIRSH, ask, patiently
 
 # Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
 BUTTON = f"""
@@ -90,30 +90,6 @@ def power(
     return _press(settings, name, here, action)
 
 
-def nodes_off(settings: Settings) -> list[str]:
-    """The first-level machines that exist and run nowhere, asked before anything is created.
-
-    Raises:
-        ConfigError: the lab machine doesn't answer; with what ssh or virsh said.
-    """
-    settings.write_access()
-    domains = f"{VIRSH} list --all --name --state-shutoff"
-    try:
-        off = on_lab_machine(settings, domains, timeout_s=2 * access.CONNECT_TIMEOUT_S).split()
-    except CommandFailed as error:
-        said = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
-        rule = f"the lab machine must answer: {said[-1] if said else 'it is silent'}"
-        remedy = "start it: lab machine up; or name another: pulumi config set lab:machine"
-        problem = Problem("lab:machine", settings.lab.name, rule, remedy)
-        raise ConfigError("the stack's settings", [problem]) from error
-    nodes = settings.topology.of(Node)
-    return [
-        name
-        for name in nodes
-        if names.domain(settings.stack, name) in off and not _is_away(settings, name)
-    ]
-
-
 def where(settings: Settings, name: str) -> str | None:
     """Which of its hosts a machine runs on; None: it is off.
 
@@ -132,7 +108,7 @@ def where(settings: Settings, name: str) -> str | None:
     return None
 
 
-def _is_away(settings: Settings, name: str) -> bool:
+def is_away(settings: Settings, name: str) -> bool:
     """Whether a machine without power at home may run where it moves to."""
     if name not in settings.topology.moves:
         return False

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from alpine import boottree, image, stick
 from artefacts import CommandFailed, run, step
-from config import access, addressing
+from config import access, addressing, names
+from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.topology import BootServer
 from guest import consul
-from lab.remote import ask, reachable, shell_argv
+from lab.remote import VIRSH, ask, reachable, shell_argv
 
 CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "64M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
@@ -45,7 +46,7 @@ def publish_common(settings: Settings, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    _planned("boot files", key, boottree.common_key())
+    _planned(settings, "boot files", key, boottree.common_key())
     for target, source in boottree.common_files().items():
         if target.startswith("images/"):
             continue
@@ -63,8 +64,21 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    _planned(f"image {role}", key, image.image_key(role, consul.image_folders(settings.topology)))
+    _known_role(settings, role)
+    _planned(
+        settings,
+        f"image {role}",
+        key,
+        image.image_key(role, consul.image_folders(settings.topology)),
+    )
     _publish(settings, role, key)
+
+
+def _known_role(settings: Settings, role: str) -> None:
+    roles = {machine.role for machine in settings.topology.machines.values()}
+    if role not in roles:
+        rule = f"one of: {', '.join(sorted(roles))}"
+        raise ConfigError("lab publish", [Problem("role", role, rule, "name one of these")])
 
 
 def _publish(settings: Settings, role: str, key: str) -> None:
@@ -99,6 +113,7 @@ def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
     mac = addressing.boot_mac(settings.stack, settings.topology, name)
     content = settings.overlay_file(name, sha256).read_bytes()
     _on_boot_server(settings, ["boot-entry", "set", mac, key, sha256], stdin=content)
+    settings.drop_overlays(name, sha256)
 
 
 def unpublish_entry(settings: Settings, mac: str) -> None:
@@ -126,8 +141,17 @@ def committed(settings: Settings, name: str) -> str:
 
 
 def write_stick(settings: Settings, name: str, device: str) -> None:
-    """Make the laptop's USB stick and write it to a device of the lab machine."""
+    """Make the laptop's USB stick and write it to a device of the lab machine.
+
+    Raises:
+        ConfigError: it is no boot server, or no `up` has kept its overlay.
+        CommandFailed: it runs from that device.
+    """
+    if name not in settings.topology.of(BootServer):
+        rule = f"one of: {', '.join(settings.topology.of(BootServer))}"
+        raise ConfigError("lab publish", [Problem("stick", name, rule, "name one of these")])
     mac = addressing.boot_mac(settings.stack, settings.topology, name)
+    _idle_stick(settings, name, device)
     machines = settings.topology.machines
     roles = {machine.role for machine in machines.values()}
     extra = consul.image_folders(settings.topology)
@@ -135,8 +159,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
     for role in sorted(roles):  # all go in one copy; one by one over ssh takes minutes
         files |= boottree.image_files(role, image.image_key(role, extra), extra)
     with tempfile.TemporaryDirectory() as work:
-        overlay = max((settings.folder / "overlays" / name).glob("overlay-*.tar.gz"))
-        sha256 = overlay.name.removeprefix("overlay-").removesuffix(".tar.gz")
+        sha256, overlay = settings.newest_overlay(name)
         folder = f"machines/{mac}"
         entry = Path(work) / "boot.env"
         entry.write_text(
@@ -156,6 +179,24 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
             line = stick.COMMAND_LINE + (MOVES if moves else "")
             stick.write_stick(disk, files, size_bytes=size, machine=mac, command_line=line)
             _write_device(settings, disk, device)
+
+
+# What runs from a stick has read half of the old one when a new one is written over it.
+IN_USE = f"""
+{VIRSH} list --name --state-running | grep -qx "$1" || exit 0
+! {VIRSH} domblklist "$1" | grep -qF "$2" || echo used
+"""
+
+
+def _idle_stick(settings: Settings, name: str, device: str) -> None:
+    domain = names.domain(settings.stack, name)
+    words = ["sh", "-euc", IN_USE, "in-use", domain, device]
+    if ask(settings, access.LAB_MACHINE, words).strip():
+        raise CommandFailed(
+            f"{name} runs from {device}, so nothing is written to it. If the stack is to be raised "
+            f"anew: pulumi destroy --stack {settings.stack}, then pulumi up. If Pulumi's state of "
+            f"it is lost: lab --stack {settings.stack} clear"
+        )
 
 
 def _write_device(settings: Settings, disk: Path, device: str) -> None:
@@ -179,8 +220,9 @@ def _data_end(file: int) -> int:
         end = position
 
 
-def _planned(what: str, key: str, now: str) -> None:
+def _planned(settings: Settings, what: str, key: str, now: str) -> None:
     if key != now:
         raise CommandFailed(
-            f"{what}: {key} was planned, the sources make {now}. Run it again: pulumi up"
+            f"{what}: {key} was planned, the sources make {now}; "
+            f"run it again: pulumi up --stack {settings.stack}"
         )

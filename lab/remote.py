@@ -47,7 +47,7 @@ def ask(
         stdin=stdin,
         output=output,
         timeout_s=timeout_s,
-        hint=f"to look: lab --stack {settings.stack} logs {machine}",
+        hint=_look_at(settings, machine),
     )
 
 
@@ -79,8 +79,15 @@ def on_lab_machine(
         [*shell_argv(settings, access.LAB_MACHINE), script],
         stdin=stdin,
         timeout_s=timeout_s,
-        hint="to look: lab machine status",
+        hint=_look_at(settings, access.LAB_MACHINE),
     )
+
+
+def _look_at(settings: Settings, machine: str) -> str:
+    """What a person looks with when a command on the machine has failed."""
+    if machine != access.LAB_MACHINE:
+        return f"to look: lab --stack {settings.stack} logs {machine}"
+    return "to look: lab machine status" if settings.virtual else settings.lab_machine_remedy
 
 
 def equip(settings: Settings, piece: Equipment) -> None:
@@ -101,7 +108,7 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
     try:
         on_lab_machine(settings, f"timeout {deadline_s} bash -c {shlex.quote(probe)}")
     except CommandFailed as error:
-        seen = boot_log(settings, machine, lines=CONSOLE_LINES)
+        seen = _last_words(settings, machine)
         raise CommandFailed(
             f"{machine}: no sshd at {address} after {time.monotonic() - began:.0f} s.\n{error}\n"
             f"Its console last said:\n{seen or '(nothing)'}\n{boot_server_logs(settings, machine)}"
@@ -123,11 +130,20 @@ def boot_server_logs(settings: Settings, machine: str) -> str:
     return told
 
 
-def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:
-    """What a machine wrote to its serial console, or as much of it as can be reached."""
-    tail = ["tail", "-n", str(lines) if lines else "+1"]
-    host = settings.host_of(machine)
+def _last_words(settings: Settings, machine: str) -> str:
     try:
-        return ask(settings, host, [*tail, settings.console_log(machine)], timeout_s=60)
+        return boot_log(settings, machine, lines=CONSOLE_LINES)
     except CommandFailed as error:
         return f"(its log can't be read: {error})"
+
+
+def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:
+    """What a machine wrote to its serial console, or the last `lines` of it.
+
+    Raises:
+        ConfigError: there is no such machine.
+        CommandFailed: its log can't be read.
+    """
+    tail = ["tail", "-n", str(lines) if lines else "+1"]
+    host = settings.host_of(machine)
+    return ask(settings, host, [*tail, settings.console_log(machine)], timeout_s=60)

@@ -5,11 +5,11 @@ guests and containers come back by themselves.
 """
 
 import equipment
-from artefacts import step
+from artefacts import CommandFailed, step
 from config import addressing
 from config.settings import Settings
 from config.topology import BootServer, ConsulServer, Founder, Server
-from lab import bmcs, boot_server
+from lab import bmcs, boot_server, survey
 from lab.converge import catch_up, wait_led, wait_ready, wait_serving
 from lab.power import Action, power
 from lab.remote import equip, on_lab_machine
@@ -33,11 +33,17 @@ def start(settings: Settings) -> None:
     machines that booted from that are brought up to date.
 
     Raises:
-        CommandFailed: a machine doesn't come back; with the phase or console it last showed.
+        CommandFailed: the rack was never raised there, or a machine doesn't come back; with the
+            phase or console it last showed.
         MachineError: the virtual lab machine doesn't start.
     """
     if settings.virtual:
         machine.up()
+    if not survey.survey(settings).has_rack(settings.stack):
+        raise CommandFailed(
+            f"{settings.lab.name} has nothing of stack {settings.stack}; raise it: "
+            f"pulumi up --stack {settings.stack}"
+        )
     with step("switches, array, volumes"):
         bmcs.publish(settings)
         for each in equipment.everything(settings.stack, settings.topology):

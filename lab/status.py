@@ -100,7 +100,8 @@ class RackWatch:
                 serves=_serves(settings, name, answer.runs or set()),
             )
             if isinstance(machine, LxcHost):
-                report |= _containers(settings, machine, answer.runs or set())
+                inside = set() if power == "off" else answer.runs
+                report |= _containers(settings, machine, inside)
         return report
 
 
@@ -190,16 +191,17 @@ def _serves(settings: Settings, name: str, runs: set[str]) -> list[str]:
 
 
 def _containers(
-    settings: Settings, machine: LxcHost, running: set[str]
+    settings: Settings, machine: LxcHost, running: set[str] | None
 ) -> dict[str, MachineStatus]:
+    """A host's containers; None of `running`: the host doesn't tell."""
     report = {}
     for name, inside in machine.containers.items():
         address = str(addressing.container(settings.topology, inside.host).ip)
-        up = name in running
+        up = running is not None and name in running
         report[name] = MachineStatus(
             level=3,
             role="container",
-            power="on" if up else "off",
+            power="unknown" if running is None else "on" if up else "off",
             phase="ready" if up else "-",
             ready=up,
             addresses={"wan": address},

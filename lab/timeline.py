@@ -6,9 +6,11 @@ showing it to `main`, and what a machine writes into its own timeline to `guest/
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from artefacts import CommandFailed
 
 DOMAIN = "libvirt:index/domain:Domain"
 # What ends no step: nothing done, or what is left of a replaced resource cleared away.
@@ -55,9 +57,13 @@ def timeline(events: Iterable[str], resources: Sequence[Mapping[str, Any]]) -> T
     """The timeline of a run, or None if it changed nothing.
 
     `events`: the event log's lines; `resources`: the stack's state as `pulumi stack export`
-    gives it, from which come dependencies and the machines' own timelines.
+    gives it, from which come dependencies and the machines' own timelines. A preview's events
+    change nothing; a last line that was cut short, by a killed run, isn't believed.
+
+    Raises:
+        CommandFailed: it is no event log.
     """
-    parsed = [json.loads(line) for line in events if line.strip()]
+    parsed = list(_parsed([line for line in events if line.strip()]))
     if not parsed:
         return None
     begin = parsed[0]["timestamp"]
@@ -76,12 +82,27 @@ def timeline(events: Iterable[str], resources: Sequence[Mapping[str, Any]]) -> T
     )
 
 
+def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+            if not isinstance(event["timestamp"], int):
+                raise TypeError
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                return
+            raise CommandFailed(f"line {number} is no event of Pulumi's: {line[:60]}") from error
+        yield event
+
+
 def _steps(events: list[dict[str, Any]], begin: int) -> dict[str, Span]:
     """Each changed resource that isn't a component, by urn; a replacement is one span."""
     started: dict[str, int] = {}
     spans: dict[str, Span] = {}
     for event in events:
         at = event["timestamp"] - begin
+        if any(isinstance(each, dict) and each.get("planning") for each in event.values()):
+            continue  # what a preview foresees
         if "resourcePreEvent" in event:
             started.setdefault(event["resourcePreEvent"]["metadata"]["urn"], at)
         for kind in ("resOutputsEvent", "resOpFailedEvent"):

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from config import stacks
 from config.bill import bill, summary
 from config.checks import Hardware
 from config.errors import ConfigError
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology
-from config.settings import VIRTUAL, stack_options
+from config.settings import VIRTUAL
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def validate(stack: str, files: Sequence[Path]) -> Iterator[Verdict]:
     Raises:
         ConfigError: there is no such stack, or config/labmachine.yaml is wrong.
     """
-    option = stack_options(stack)
+    option = stacks.options(stack)
     hardware = None
     if (option("machine") or VIRTUAL) == VIRTUAL:
         virtual = load_labmachine()

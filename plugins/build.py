@@ -139,7 +139,11 @@ def users_own() -> list[Path]:
     New enough is: the same major version as the one built here and not older, because
     older ones were not tried with these SDKs.
     """
-    found = [shutil.which(name) for name in ("pulumi", *LANGUAGE_HOST)]
+    # This project's own `pulumi` (lab/launcher.py) lies beside Python, and runs what is found.
+    own = Path(sys.prefix) / "bin"
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    search = os.pathsep.join(each for each in folders if Path(each).resolve() != own.resolve())
+    found = [shutil.which(name, path=search) for name in ("pulumi", *LANGUAGE_HOST)]
     paths = [Path(path).resolve() for path in found if path is not None]
     if len(paths) != len(found) or paths[0].is_relative_to(cache_root()):
         return []

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from statistics import median
 
-from config import names
-from config.settings import Settings, load_settings, stack_options
+from config import names, stacks
+from config.settings import Settings, load_settings
 from config.topology import LxcHost, NbdUser, NfsServer, San, Server, StorageNode, Topology
 from lab.converge import wait_ready
 from lab.power import Action, power
@@ -159,7 +159,7 @@ def _sh(settings: Settings, name: str, script: str) -> str:
 def main() -> None:
     """The parts named, or all."""
     stack = os.environ["STACK"]
-    settings = load_settings(stack, stack_options(stack))
+    settings = load_settings(stack, stacks.options(stack))
     settings.write_access()
     for part in sys.argv[1:] or PARTS:
         print(f"--- {part}", flush=True)

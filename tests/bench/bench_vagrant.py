@@ -15,8 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from artefacts import cached, digest, run
 from artefacts.debian import debian_sources
-from config import addressing, names
-from config.settings import Settings, load_settings, stack_folder, stack_options
+from config import addressing, names, stacks
+from config.settings import Settings, load_settings, stack_folder
 from config.topology import Server, StorageNode
 from lab.converge import wait_ready
 from lab.power import Action, power
@@ -147,7 +147,7 @@ def by_vagrant(settings: Settings) -> float:
 def main() -> None:
     """Both, and the ratio."""
     stack = os.environ["STACK"]
-    settings = load_settings(stack, stack_options(stack))
+    settings = load_settings(stack, stacks.options(stack))
     settings.write_access()
     ours = by_pulumi(settings)
     for name in settings.topology.of(Server):

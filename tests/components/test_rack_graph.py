@@ -70,15 +70,16 @@ def record(topology: str, folder: Path) -> RecordingMonitor:
         patch.setattr(rack, "overlay", lambda *_: b"overlay")
         patch.setattr("config.settings.stack_folder", lambda _: folder)
         patch.setattr(Settings, "ssh_config", Path("ssh_config"))
-        settings = load_settings(topology, {"topology": topology, "seed": SEED}.get)
+        (folder / "seed").write_text(SEED)
+        settings = load_settings(topology, {"topology": topology}.get)
         recording = RecordingMonitor(topology)
         asyncio.run(_run(recording, settings))
     return recording
 
 
-async def _run(monitor: RecordingMonitor, settings: Settings) -> None:
+async def _run(monitor: RecordingMonitor, settings: Settings, *, preview: bool = False) -> None:
     configure(
-        RuntimeSettings(monitor=monitor, project="rack-lab", stack=settings.stack, dry_run=False)
+        RuntimeSettings(monitor=monitor, project="rack-lab", stack=settings.stack, dry_run=preview)
     )
     rack.Rack(settings)
     await wait_for_rpcs()
@@ -148,3 +149,26 @@ def test_a_machine_behind_a_bad_line_plugs_in_at_its_far_end(tmp_path: Path) -> 
     assert f" {far} " in dict(line.object)["create"]
     bridges = [each["bridge"] for each in router.object["networkInterfaces"]]
     assert bridges == ["lossy-lan", "lossy-internet", far, "lossy-ipmi"]
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_preview_leaves_what_an_up_beside_it_has_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preview: bool
+) -> None:
+    """The `up` publishes its overlays one after another, each when its machine's turn has come."""
+    monkeypatch.setattr(rack, "image_key", lambda role, extra: f"key-of-{role}")
+    monkeypatch.setattr(rack, "common_key", lambda: "key-of-boot-files")
+    monkeypatch.setattr("config.settings.stack_folder", lambda _: tmp_path)
+    monkeypatch.setattr(Settings, "ssh_config", Path("ssh_config"))
+    up = load_settings("mini", {"topology": "mini"}.get)
+    up.write_access()
+    up.keep_overlay("router", b"what the up publishes")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert len(before) >= 5
+    other = load_settings("mini", {"topology": "quorum"}.get, keep=False)
+    asyncio.run(_run(RecordingMonitor("quorum"), other, preview=preview))
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert (after == before) is preview
+    assert before.items() - after.items() <= {
+        (tmp_path / n, before[tmp_path / n]) for n in ("ssh_config", "known_hosts")
+    }

@@ -23,6 +23,15 @@ def test_each_server_has_a_bmc_with_a_password_of_its_own() -> None:
     assert "address = 10.77.6.122\n" in files["lab-storage2/config"]
 
 
+def test_two_stacks_daemons_share_no_file() -> None:
+    """vbmcd ends where the process of its pid file lives."""
+    one = bmcs.files(settings("00" * 32))
+    other = bmcs.files(Settings("other", RACK, LabMachine(host=None), "host", "00" * 32))
+    lines = [set(each[bmcs.CONFIG_FILE].splitlines()) for each in (one, other)]
+    assert lines[0] & lines[1] == {"[default]"}
+    assert "pid_file = /run/lab-bmcs/vbmcd.pid" in lines[0]
+
+
 def test_the_version_changes_with_them_and_tells_nothing() -> None:
     one, other = settings("00" * 32), settings("11" * 32)
     assert bmcs.version(one) != bmcs.version(other)

@@ -11,8 +11,12 @@ from config.errors import ConfigError
 from config.netem import Netem
 from config.settings import load_settings
 from lab import boot_server, power
+from lab.ground import check_ground
+from lab.survey import read
 
-SETTINGS = load_settings("moving", {"topology": "moving"}.get)
+SETTINGS = load_settings("moving", {"topology": "moving"}.get, keep=False)
+FOUND = read(["domain|moving-laptop|rack-lab.moving|1024", "running|moving-compute1"])
+STATE = {"resources": [{"urn": "a::laptop", "type": "libvirt:index/domain:Domain"}]}
 DOMAIN = """<domain><name>moving-laptop</name>
 <metadata><rack:owner xmlns:rack="urn:rack-lab">rack-lab.moving</rack:owner></metadata>
 <devices>
@@ -96,14 +100,15 @@ def test_it_is_off_only_if_it_runs_nowhere(
         return "\n".join(found)
 
     monkeypatch.setattr("lab.power.ask", ask)
-    monkeypatch.setattr("lab.power.on_lab_machine", lambda *_, **__: "moving-laptop")
+    monkeypatch.setattr("lab.pulumi_cli.state", lambda _: STATE)
+    monkeypatch.setattr("lab.survey.survey", lambda _: FOUND)
     monkeypatch.setattr("config.settings.Settings.write_access", lambda _: None)
-    assert power.nodes_off(SETTINGS) == off
+    assert check_ground(SETTINGS) == off
 
 
 @pytest.mark.parametrize(("stack", "to"), [("moving", "storage1"), ("quorum", "compute1")])
 def test_it_moves_to_its_own_node_alone(stack: str, to: str) -> None:
-    settings = load_settings(stack, {"topology": stack}.get)
+    settings = load_settings(stack, {"topology": stack}.get, keep=False)
     with pytest.raises(ConfigError):
         boot_server.move(settings, to)
 

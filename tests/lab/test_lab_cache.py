@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from artefacts import cached
-from lab import cache
+from lab.commands import cache
 
 
 def test_sizes_are_shown_and_the_old_ones_removed(
@@ -22,11 +22,11 @@ def test_sizes_are_shown_and_the_old_ones_removed(
 
     os.utime(cached("thing", "old", build), (0, 0))
     cached("thing", "new", build)
-    shown = CliRunner().invoke(cache.app, [])
+    shown = CliRunner().invoke(cache.cache_app, [])
     assert shown.exit_code == 0
     assert "thing/old" in shown.output
     assert "2 artefacts" in shown.output
     assert "is the cache of an older version" in shown.output
-    removed = CliRunner().invoke(cache.app, ["prune"])
+    removed = CliRunner().invoke(cache.cache_app, ["prune"])
     assert removed.output.splitlines()[0] == "thing/old"
-    assert "1 artefacts" in CliRunner().invoke(cache.app, []).output
+    assert "1 artefacts" in CliRunner().invoke(cache.cache_app, []).output

@@ -17,8 +17,7 @@ from lab import doctor
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(Settings, "write_access", lambda _self: None)
-    options = {"topology": "mini", "seed": "00" * 32}
-    return load_settings("mini", options.get)
+    return load_settings("mini", {"topology": "mini"}.get, keep=False)
 
 
 def test_it_starts_nothing_for_the_virtual_lab_machine(

@@ -16,7 +16,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "config/rack.yaml").write_text((FOLDER / "rack.yaml").read_text())
     for place in ("lab.experiments.FOLDER", "config.load.FOLDER"):
         monkeypatch.setattr(place, tmp_path / "config")
-    monkeypatch.setattr("lab.experiments.PROJECT", tmp_path)
+    for place in ("lab.experiments.PROJECT", "config.stacks.PROJECT"):
+        monkeypatch.setattr(place, tmp_path)
     return tmp_path
 
 

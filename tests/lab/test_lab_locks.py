@@ -3,10 +3,11 @@
 import json
 import socket
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from lab.locks import clear_dead
+from lab.locks import clear_dead, folder_of
 
 HERE = socket.gethostname()
 DEAD, ALIVE, REUSED = 11, 12, 13
@@ -36,6 +37,32 @@ def test_lock(tmp_path: Path, stack: str, host: str, pid: int, goes: bool) -> No
     found = clear_dead(f"file://{tmp_path}", "rack-lab", "mini", proc(tmp_path / "proc"))
     assert found == ([pid] if goes else [])
     assert lock.exists() is not goes
+
+
+@pytest.mark.parametrize("text", ["", "{}", "{", "[]", "null", '{"pid": "x", "hostname": 1}'])
+@pytest.mark.parametrize("running", [True, False])
+def test_a_lock_that_a_power_cut_tore_goes_when_no_pulumi_runs(
+    tmp_path: Path, text: str, running: bool
+) -> None:
+    lock = tmp_path / ".pulumi" / "locks" / "organization" / "rack-lab" / "mini" / "some-id.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(text)
+    processes = proc(tmp_path / "proc")
+    if not running:
+        (processes / str(ALIVE) / "comm").write_text("sh\n")
+    found = clear_dead(f"file://{tmp_path}", "rack-lab", "mini", processes)
+    assert found == ([] if running else [0])
+    assert lock.exists() is running
+
+
+@pytest.mark.parametrize("name", ["my state", "50% off", "a#b", "größe"])
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_backend_s_folder_is_found_however_its_url_is_written(
+    tmp_path: Path, name: str, quoted: bool
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    assert folder_of(f"file://{quote(str(folder)) if quoted else folder}") == folder
 
 
 def test_another_backend_is_left_alone() -> None:

@@ -3,11 +3,14 @@
 import pytest
 
 import equipment
+from artefacts import CommandFailed
+from config import names
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
 from config.settings import Settings
 from config.topology import Guest, Node
 from lab import start
+from lab.survey import Survey
 
 RACK = load_topology(FOLDER / "whole.yaml", "lab")
 
@@ -16,6 +19,8 @@ RACK = load_topology(FOLDER / "whole.yaml", "lab")
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     noted: list[str] = []
     monkeypatch.setattr("lab.start.machine.up", lambda: noted.append("lab machine"))
+    stacks = {f"{each}-lan": names.owner_tag(each) for each in ("lab", "quorum")}
+    monkeypatch.setattr("lab.start.survey.survey", lambda _: Survey(bridges=stacks))
     monkeypatch.setattr("lab.start.bmcs.publish", lambda _: noted.append("BMC settings"))
     monkeypatch.setattr(start, "equip", lambda _, piece: noted.append(f"made {piece.name}"))
     monkeypatch.setattr(start, "on_lab_machine", lambda *_: noted.append("switching"))
@@ -69,6 +74,16 @@ def test_the_san_with_the_boot_server_s_state_comes_before_all_who_wait_for_cons
     start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
     assert [call for call in calls if call.startswith("on ")][:2] == ["on laptop", "on storage1"]
     assert calls.index("serves laptop") < calls.index("ready san1") < calls.index("ready laptop")
+
+
+def test_where_the_rack_never_was_nothing_is_made(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Survey(bridges={"quorum-lan": names.owner_tag("quorum")})
+    monkeypatch.setattr("lab.start.survey.survey", lambda _: other)
+    with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
+        start.start(Settings("lab", RACK, LabMachine("h"), "host", "00" * 32))
+    assert calls == []
 
 
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:

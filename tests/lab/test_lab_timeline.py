@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+import pytest
+
+from artefacts import CommandFailed
 from lab.timeline import timeline
 
 DOMAIN = "libvirt:index/domain:Domain"
@@ -91,3 +94,23 @@ def test_a_failed_step_ends_the_path() -> None:
     assert found is not None
     assert found.critical_path == ("node1-ready",)
     assert found.machines == {}
+
+
+@pytest.mark.parametrize("torn", ["{", '{"timestamp": 10', "", "\0\0\0"])
+def test_a_last_line_that_a_killed_run_cut_short_is_left_out(torn: str) -> None:
+    assert timeline([*EVENTS, torn], STATE) == timeline(EVENTS, STATE)
+
+
+@pytest.mark.parametrize("line", ["{", "hello", "[]", "{}", '{"timestamp": "noon"}'])
+def test_what_is_no_event_log_is_told(line: str) -> None:
+    with pytest.raises(CommandFailed, match="line 2 is no event"):
+        timeline([PRELUDE, line, *EVENTS], STATE)
+
+
+def test_what_a_preview_foresees_has_no_timeline() -> None:
+    foreseen = [
+        json.dumps({**json.loads(line), kind: {**json.loads(line)[kind], "planning": True}})
+        for line in EVENTS[1:]
+        for kind in json.loads(line).keys() - {"timestamp"}
+    ]
+    assert timeline([PRELUDE, *foreseen], STATE) is None

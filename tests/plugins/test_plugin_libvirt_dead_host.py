@@ -27,8 +27,9 @@ def closed_port() -> int:
 
 @pytest.fixture
 def dead(start: Start, closed_port: int, tmp_path: Path) -> Iterator[Plugin]:
-    """The libvirt plugin with a node that is off."""
-    config = tmp_path / "ssh_config"
+    """The libvirt plugin with a node of stack mini that is off."""
+    config = tmp_path / ".lab" / "stacks" / "mini" / "ssh_config"
+    config.parent.mkdir(parents=True)
     config.write_text(f"Host compute1\n  HostName 127.0.0.1\n  Port {closed_port}\n")
     yield start("libvirt", uri=f"qemu+ssh://compute1/system?ssh_config={config}")
 
@@ -93,7 +94,8 @@ def test_what_is_no_silent_change_does_not(dead: Plugin, guest: Resource, change
 
 
 def test_changes_fail_and_say_what_to_do(dead: Plugin, guest: Resource) -> None:
-    remedy = r"(?s)compute1.*Connection refused.*lab power compute1 on .*then run pulumi up again"
+    switch = "lab --stack mini power compute1 on"
+    remedy = rf"(?s)compute1.*Connection refused.*{switch} .*then run pulumi up again"
     with pytest.raises(Refused, match=remedy):
         dead.create(DOMAIN, {"name": "other"})
     with pytest.raises(Refused, match=remedy):

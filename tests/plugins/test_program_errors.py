@@ -58,3 +58,18 @@ def test_it_is_one_error_and_nothing_is_made(
     assert "Traceback" not in shown
     resources = json.loads(run("stack", "export").stdout)["deployment"].get("resources", [])
     assert [each["type"] for each in resources] in ([], ["pulumi:pulumi:Stack"])
+
+
+def test_a_preview_writes_nothing_in_the_stack_s_folder(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "topology.yaml").write_text(MINI)
+    (PROJECT / f"Pulumi.{STACK}.yaml").write_text(
+        yaml.safe_dump({"config": {"lab:topology": str(tmp_path / "topology")}})
+    )
+    done = subprocess.run(
+        ["pulumi", "preview", "--stack", STACK],
+        cwd=PROJECT, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "to create" in done.stdout, done.stdout + done.stderr
+    assert not stack_folder(STACK).exists()

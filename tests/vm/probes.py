@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from racks import Rack
 
-from config import access, addressing, names
-from config.settings import Settings, load_settings, stack_options
+from config import access, addressing, names, stacks
+from config.settings import Settings, load_settings
 from config.topology import Firewall
 from equipment import Equipment
 from lab.remote import ask, equip, on_lab_machine
@@ -78,6 +78,6 @@ def probe(settings: Settings, network: str, host: int = HOST) -> Iterator[Probe]
 
 def settings_of(rack: Rack) -> Settings:
     """The settings of a stack under test, as the lab command has them."""
-    settings = load_settings(rack.stack, stack_options(rack.stack))
+    settings = load_settings(rack.stack, stacks.options(rack.stack))
     settings.write_access()
     return settings

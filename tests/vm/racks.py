@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from config.load import FOLDER, read_topology
+from lab.pulumi_cli import pulumi
 from plugins.build import environment, tools
 
 PROJECT = FOLDER.parent
@@ -52,7 +53,8 @@ class Rack:
 
     def killed_up(self, moment: str) -> None:
         """Start an `up` and kill Pulumi when the shell script `moment` ends on the lab machine."""
-        argv = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.stack]
+        program = str(pulumi().program)  # itself: `pulumi` on PATH is the launcher around it
+        argv = [program, "up", "--yes", "--skip-preview", "--stack", self.stack]
         with subprocess.Popen(argv, cwd=PROJECT, env=self.environ) as run:
             self.lab_machine(moment)
             run.kill()

@@ -92,7 +92,7 @@ def test_a_smaller_disk_is_refused_and_nothing_is_lost(rack: Rack) -> None:
 def test_a_foreign_disk_is_refused_untouched(other: Rack) -> None:
     other.lab_machine("mkfs.ext4 -q -L precious /dev/disk/by-id/virtio-disk3")
     shown = other.pulumi(*UP, check=False)
-    assert "holds ext4; nothing was changed" in shown
+    assert "the disk holds ext4 'precious', and isn't a rack's" in shown
     assert "precious" in other.lab_machine("blkid /dev/disk/by-id/virtio-disk3")
     other.lab_machine("wipefs --all --quiet /dev/disk/by-id/virtio-disk3")
 

@@ -99,7 +99,11 @@ func remedy(h *host) string {
 	if name == labMachine || name == "this machine" || strings.HasPrefix(name, "127.") {
 		return "start the lab machine: lab machine up (or lab doctor to see what is wrong)"
 	}
-	return fmt.Sprintf("switch the node on: lab power %[1]s on (or lab ssh %[1]s to look)", name)
+	lab := "lab"
+	if stack := h.stack(); stack != "" {
+		lab += " --stack " + stack
+	}
+	return fmt.Sprintf("switch the node on: %[2]s power %[1]s on (or %[2]s ssh %[1]s to look)", name, lab)
 }
 
 // guardDataSource makes the functions that ask a host connect first. The templates need none.

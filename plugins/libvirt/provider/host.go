@@ -3,6 +3,7 @@ package provider
 import (
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"sync"
 	"time"
@@ -113,6 +114,21 @@ func (h *host) name() string {
 		return parsed.Hostname()
 	}
 	return "this machine"
+}
+
+// stack is the one that the host belongs to, by the folder of its ssh configuration,
+// .lab/stacks/STACK; empty where that lies elsewhere.
+func (h *host) stack() string {
+	parsed, err := url.Parse(h.uri)
+	if err != nil {
+		return ""
+	}
+	folder := filepath.Dir(parsed.Query().Get("ssh_config"))
+	stacks := filepath.Dir(folder)
+	if filepath.Base(stacks) != "stacks" || filepath.Base(filepath.Dir(stacks)) != ".lab" {
+		return ""
+	}
+	return filepath.Base(folder)
 }
 
 // address is the URI without its parameters, for messages.

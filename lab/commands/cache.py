@@ -7,28 +7,26 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from artefacts import cache_root, prune
 from artefacts.environment import PROJECT
+from lab.commands.context import screen, table
 
-app = typer.Typer(help="The artefacts that all clones share.", invoke_without_command=True)
-screen = Console(emoji=False)
+cache_app = typer.Typer(help="The artefacts that all clones share.", invoke_without_command=True)
 OLD = PROJECT / ".cache"  # where artefacts were before clones shared them
 
 
-@app.callback()
+@cache_app.callback()
 def show(context: typer.Context) -> None:
     """What is in the cache: size, and days since a clone used it."""
     if context.invoked_subcommand:
         return
-    table = Table("artefact", "MiB", "days unused")
+    rows = table("artefact", "MiB", "days unused", unbroken=("artefact",))
     found = prune.entries()
     for each in found:
         days = max(0.0, time.time() - each.used) / prune.DAY_S
-        table.add_row(each.name, f"{each.size / (1 << 20):.0f}", f"{days:.0f}")
-    screen.print(table)
+        rows.add_row(each.name, f"{each.size / (1 << 20):.0f}", f"{days:.0f}")
+    screen.print(rows)
     screen.print(f"{cache_root()}: {_size(found)}", highlight=False, soft_wrap=True)
     if OLD.is_dir() and cache_root() != OLD:
         screen.print(
@@ -37,7 +35,7 @@ def show(context: typer.Context) -> None:
         )  # fmt: skip
 
 
-@app.command("prune")
+@cache_app.command("prune")
 def remove(
     days: Annotated[float, typer.Option(min=0, help="Unused for so many days.")] = 30,
 ) -> None:
@@ -50,3 +48,8 @@ def remove(
 
 def _size(found: list[prune.Entry]) -> str:
     return f"{sum(each.size for each in found) / (1 << 30):.1f} GiB in {len(found)} artefacts"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of `lab`."""
+    app.add_typer(cache_app, name="cache")

@@ -1,0 +1,90 @@
+"""Commands that do something to a raised rack, and ways into its machines."""
+
+from typing import Annotated
+
+import typer
+
+from config.topology import Node
+from lab import boot_server as moving
+from lab import cycle as cycling
+from lab import fault as faults
+from lab import power as switching
+from lab import sessions
+from lab import start as starting
+from lab.commands.context import chosen, screen
+from lab.power import Action
+
+boot_server_app = typer.Typer(no_args_is_help=True, help="The boot server that moves.")
+fault_app = typer.Typer(no_args_is_help=True, help="Faults on purpose, and mending them.")
+
+
+def ssh(
+    context: typer.Context, name: str, command: Annotated[list[str] | None, typer.Argument()] = None
+) -> None:
+    """A shell, or `-- COMMAND`, on any machine or container; its exit code is passed on.
+
+    One word after `--` is a shell command line, several are a program and its arguments.
+    """
+    sessions.ssh(chosen(context).settings(), name, command or [])
+
+
+def console(context: typer.Context, name: str) -> None:
+    """The serial console; Ctrl-] ends it."""
+    sessions.console(chosen(context).settings(), name)
+
+
+def power(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A machine, or all: every first-level one.")],
+    action: Action,
+    pxe: Annotated[bool, typer.Option(help="Its next boot is from the network.")] = False,
+    via: Annotated[str | None, typer.Option(help="The machine that speaks IPMI: router.")] = None,
+) -> None:
+    """Switch a machine on, off (a power loss, no shutdown), reset it, or tell which it is."""
+    settings = chosen(context).settings()
+    for each in settings.topology.of(Node) if name == "all" else [name]:
+        screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
+
+
+def cycle(
+    context: typer.Context,
+    seed: int = 1,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Switch random servers off for a time, one after another; the rack must heal each time."""
+    cycling.cycle(chosen(context).settings(), seed, rounds)
+
+
+def start(context: typer.Context) -> None:
+    """Bring a rack that was raised once back from no power at all; needs no Pulumi."""
+    starting.start(chosen(context).settings())
+
+
+@fault_app.command("disk")
+def fault_disk(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A storage node, or labmachine.")],
+    disk: Annotated[str, typer.Argument(help="sda, sdb, ...; a serial number of labmachine.")],
+    repair: Annotated[bool, typer.Option(help="Put it in again.")] = False,
+) -> None:
+    """Pull a disk out of a running machine."""
+    faults.disk(chosen(context).settings(), name, disk, repair=repair)
+    screen.print(f"{name} {disk}: {'in again' if repair else 'pulled out'}", highlight=False)
+
+
+@boot_server_app.command("move")
+def boot_server_move(
+    context: typer.Context,
+    node: Annotated[str, typer.Argument(help="Its compute node, or labmachine.")],
+) -> None:
+    """Move it, while it runs, off its stick into a compute node, or back."""
+    moving.move(chosen(context).settings(), node)
+    screen.print(f"the boot server runs on {node}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of `lab`."""
+    for command in (ssh, console, power, cycle, start):
+        app.command()(command)
+    app.add_typer(boot_server_app, name="boot-server")
+    app.add_typer(fault_app, name="fault")

@@ -1,0 +1,51 @@
+"""What every command has: the stack that was chosen, and the screen.
+
+Owns when a stack's settings are read and its files written. Leaves both to `config.settings`.
+"""
+
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from config import stacks
+from config.settings import Settings, load_settings
+
+screen = Console(emoji=False)  # ":ab:" in a MAC address is no emoji
+GAP = (0, 2, 0, 0)  # between columns; frames would take what 80 columns have for addresses
+
+
+@dataclass
+class Chosen:
+    """The stack that --stack names; its settings are read when a command needs them."""
+
+    stack: str
+
+    def look(self) -> Settings:
+        """The stack's settings, for what contacts nothing; nothing is written."""
+        return load_settings(self.stack, stacks.options(self.stack), keep=False)
+
+    def settings(self) -> Settings:
+        """The stack's settings, and its ssh configuration written."""
+        settings = load_settings(self.stack, stacks.options(self.stack))
+        settings.write_access()
+        return settings
+
+
+def chosen(context: typer.Context) -> Chosen:
+    """The stack of this command line."""
+    found = context.obj
+    assert isinstance(found, Chosen)
+    return found
+
+
+def table(*columns: str, unbroken: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """A table without frames; a column of `unbroken` is never cut, others are wrapped.
+
+    Addresses, MACs and URLs stay whole on 80 columns.
+    """
+    made = Table(box=None, padding=GAP, title=title, title_justify="left")
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=column in unbroken)
+    return made

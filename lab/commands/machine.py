@@ -1,0 +1,103 @@
+"""Commands about the virtual lab machine."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from artefacts import CommandFailed
+from config import stacks
+from config.settings import VIRTUAL
+from config.stacks import PROJECT
+from lab import inventory, pulumi_cli
+from lab.commands.context import chosen, screen
+from lab.locks import folder_of
+from labmachine import machine
+
+machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
+
+
+@machine_app.command("up")
+def up(context: typer.Context) -> None:
+    """Start it, or say that it runs; nothing to do for a stack that has a real one."""
+    stack = chosen(context).stack
+    named = stacks.options(stack)("machine") or VIRTUAL
+    if named != VIRTUAL:
+        print(f"stack {stack}: its lab machine is {named}, nothing to start", file=sys.stderr)
+        return
+    machine.up()
+
+
+@machine_app.command("down")
+def down(
+    context: typer.Context,
+    unless_used: Annotated[
+        bool, typer.Option(help="Not while another stack has a rack on it.")
+    ] = False,
+) -> None:
+    """Shut it down; its disks stay."""
+    if unless_used:
+        others = [each for each in _racks() if each != chosen(context).stack]
+        if others:
+            screen.print(f"The lab machine goes on: {', '.join(others)} is raised on it.")
+            return
+    machine.down()
+
+
+@machine_app.command("reset")
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+) -> None:
+    """Switch it off and forget all that it and the racks on it have written."""
+    racks = _racks()
+    if not yes:
+        lost = f" The racks of these stacks are lost: {', '.join(racks)}." if racks else ""
+        typer.confirm(f"All that the lab machine has written goes.{lost} Reset it?", abort=True)
+    machine.reset()
+    for stack in racks:
+        screen.print(
+            f"Pulumi still knows the rack of {stack}. Before its next up: "
+            f"pulumi state delete --all --force --yes --stack {stack}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@machine_app.command("status")
+def status() -> None:
+    """Whether it runs and answers."""
+    found = machine.status()
+    screen.print(f"{found.state}, pid {found.pid}, ssh {'answers' if found.answers else 'silent'}")
+    if found.guest == machine.DISK_FULL:
+        screen.print("stopped by qemu: its disks can't grow; free space, then: lab machine up")
+    elif found.guest not in {"", "running"}:
+        screen.print(f"its CPUs: {found.guest}")
+
+
+def removable() -> None:
+    """Fail if a stack's rack, or its state, would stay when this folder's files go.
+
+    `make clean` asks this. A rack on the virtual lab machine goes with that, its state with it.
+    """
+    kept = folder_of(pulumi_cli.backend())
+    own = kept is not None and kept.resolve().is_relative_to(PROJECT / ".lab")
+    racks = [
+        f"\n  {stack} on {where}: pulumi destroy --stack {stack}"
+        for stack, where in inventory.raised().items()
+        if where != VIRTUAL or not own
+    ]
+    if racks:
+        raise CommandFailed(
+            "stacks are raised, and their keys, which nothing else has, are in this folder; "
+            f"destroy them first:{''.join(racks)}"
+        )
+
+
+def _racks() -> list[str]:
+    """The stacks that have a rack on the virtual lab machine by Pulumi's state."""
+    return [stack for stack, where in inventory.raised().items() if where == VIRTUAL]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of `lab`."""
+    app.add_typer(machine_app, name="machine")
+    app.command(hidden=True)(removable)

@@ -1,0 +1,91 @@
+"""All stacks of this folder: what each extends, whether it is raised, where, since when.
+
+Owns putting that together from settings files, topologies and Pulumi's state. Leaves looking at the
+lab machine itself to `survey`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from config import bill, stacks
+from config.errors import ConfigError
+from config.load import FOLDER, load_topology, read_yaml
+from config.settings import VIRTUAL
+from lab import pulumi_cli
+from lab.pulumi_cli import Known
+
+MOST_LAYERS = 20  # a longer chain of `extends` is a circle, which loading it tells
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stack. `extends`: topologies, its own first; `memory`: bytes; `since`: ISO 8601 or "".
+
+    `problem`: why its settings or topology can't be used, if they can't.
+    """
+
+    stack: str
+    extends: tuple[str, ...]
+    machine: str
+    memory: int
+    raised: bool
+    since: str
+    problem: str = ""
+
+
+def rows() -> Iterator[Row]:
+    """Every stack that has a settings file or a state, by name.
+
+    Raises:
+        CommandFailed: Pulumi's backend can't be asked.
+    """
+    there = pulumi_cli.stacks()
+    for stack in sorted({*stacks.known(), *there}):
+        yield _row(stack, there.get(stack, Known(0, "")))
+
+
+def raised() -> dict[str, str]:
+    """The stacks that have a rack by Pulumi's state, with the lab machine each names.
+
+    Raises:
+        CommandFailed: Pulumi's backend can't be asked.
+    """
+    return {stack: _machine(stack) for stack, each in pulumi_cli.stacks().items() if each.raised}
+
+
+def _machine(stack: str) -> str:
+    try:
+        return stacks.options(stack)("machine") or VIRTUAL
+    except ConfigError:
+        return "?"
+
+
+def _row(stack: str, known: Known) -> Row:
+    since = _since(stack) if known.raised else ""
+    try:
+        option = stacks.options(stack)
+        name = option("topology") or stack
+        topology = load_topology(FOLDER / f"{name}.yaml", stack)
+    except ConfigError as error:
+        problem = error.problems[0]
+        told = f"{problem.key}: {problem.rule}"
+        return Row(stack, (), _machine(stack), 0, known.raised, since, told)
+    memory = bill.bill(topology).memory
+    machine = option("machine") or VIRTUAL
+    return Row(stack, tuple(_layers(name)), machine, memory, known.raised, since)
+
+
+def _layers(name: str | None) -> Iterator[str]:
+    for _ in range(MOST_LAYERS):
+        if name is None:
+            return
+        yield name
+        data = read_yaml(FOLDER / f"{name}.yaml")
+        name = data.get("extends") if isinstance(data, dict) else None
+
+
+def _since(stack: str) -> str:
+    """When the first of its resources was made."""
+    resources: list[dict[str, Any]] = pulumi_cli.state(stack).get("resources") or []
+    return min((each["created"] for each in resources if each.get("created")), default="")

@@ -1,0 +1,196 @@
+"""The folder's own `pulumi`, which set-up puts into .venv/bin.
+
+Owns what goes on around Pulumi's command line, so that its own commands are all a user needs: tools
+and environment; one operation on a stack at a time; the lock of a run that was killed; a stack that
+has a settings file but no state yet; the lab machine that a setting has started; the log of an
+`up`, its timeline. What Pulumi's command line means stays as it is. Leaves building the tools to
+`plugins.build`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, Self
+
+from artefacts import CommandFailed
+from config import access, stacks
+from config.settings import VIRTUAL, load_settings, stack_folder
+from config.stacks import PROJECT
+from lab import passphrase, pulumi_cli, runs
+from lab.errors import told
+from lab.locks import clear_dead, folder_of
+from lab.operation import Operation, operation, project_folder
+from lab.pulumi_cli import Pulumi
+from labmachine import machine
+
+EVENTS = "events.json"  # Pulumi's engine events of the stack's last `up`, in its folder
+
+
+def main() -> NoReturn:
+    """The console script `pulumi`."""
+    arguments = sys.argv[1:]
+    with told():
+        wanted = operation(arguments, Path.cwd())
+        pulumi = pulumi_cli.pulumi()
+        if wanted is not None and project_folder(wanted.folder) == PROJECT:
+            stack = wanted.stack or _selected(pulumi)
+            if stack:
+                sys.exit(_operate(pulumi, wanted, stack.rsplit("/", 1)[-1], stack))
+        os.execve(pulumi.program, ["pulumi", *arguments], pulumi.environment)  # noqa: S606
+
+
+def _selected(pulumi: Pulumi) -> str | None:
+    """The stack that counts where none is named: PULUMI_STACK's, else the selected one."""
+    with suppress(CommandFailed):
+        return pulumi.ask("stack", "--show-name").strip() or None
+    return None
+
+
+def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
+    if not wanted.has("--config-file"):
+        stacks.require(stack)
+        passphrase.check(stack, pulumi.environment)
+    if not wanted.changes:
+        _init(pulumi, stack, full_name)
+        return _run(pulumi, _named(wanted, full_name))
+    with runs.only(stack, f"pulumi {wanted.kind}"):
+        for pid in clear_dead(pulumi.backend, pulumi_cli.project_name(), stack):
+            _say(f"The lock of a run that was killed (process {pid}) is removed.")
+        if wanted.kind == "up":
+            _init(pulumi, stack, full_name)
+            _start_lab_machine(stack)
+            return _up(pulumi, wanted, stack, full_name)
+        if not _exists(pulumi, stack):
+            _say(f"Stack {stack} has no state in {pulumi.backend or 'the backend'}: nothing to do.")
+            return 0
+        _follow_folder(stack)
+        own = _named(wanted, full_name)
+        if wanted.kind == "refresh" and not any(map(wanted.has, PENDING)):
+            # What was being made when a run was killed: every step here can be done again.
+            own.append("--clear-pending-creates")
+        return _run(pulumi, own)
+
+
+PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pending-creates")
+
+
+def _named(wanted: Operation, full_name: str) -> list[str]:
+    """The arguments, with the stack named: what is selected may change while this runs."""
+    named = () if wanted.stack else ("--stack", full_name)
+    return [*wanted.arguments, *named]
+
+
+def _exists(pulumi: Pulumi, stack: str) -> bool:
+    """Whether the backend has the stack."""
+    if folder := folder_of(pulumi.backend):
+        kept = folder / ".pulumi" / "stacks" / pulumi_cli.project_name()
+        return any(kept.glob(f"{stack}.json*"))
+    return stack in pulumi_cli.stacks()
+
+
+def _init(pulumi: Pulumi, stack: str, full_name: str) -> None:
+    """A stack with a settings file in this folder is a stack, raised or not."""
+    if _exists(pulumi, stack):
+        return
+    try:
+        pulumi.ask("stack", "init", full_name, "--no-select")
+    except CommandFailed:
+        if not _exists(pulumi, stack):  # a preview beside this has made it
+            raise
+
+
+def _start_lab_machine(stack: str) -> None:
+    option = stacks.options(stack)
+    if option("start") == "true" and (option("machine") or VIRTUAL) == VIRTUAL:
+        machine.up()
+
+
+def _follow_folder(stack: str) -> None:
+    """Where the project was moved, its ssh configuration names files that are gone.
+
+    An `up` writes it anew; these operations don't run the program. It is left as it is otherwise:
+    the topology may have lost a machine since, which they still have to reach.
+    """
+    config = stack_folder(stack) / "ssh_config"
+    if not config.exists() or access.quoted(stack_folder(stack) / "id_ecdsa") in config.read_text():
+        return
+    load_settings(stack, stacks.options(stack), keep=False).write_access()
+
+
+def _up(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
+    own = _named(wanted, full_name)
+    if wanted.has("--event-log"):
+        return _run(pulumi, own)
+    log = stack_folder(stack) / EVENTS
+    log.unlink(missing_ok=True)
+    # The flag is one for debugging: Pulumi has it only with this variable.
+    environment = {**pulumi.environment, "PULUMI_DEBUG_COMMANDS": "true"}
+    code = _run(Pulumi(pulumi.program, environment), [*own, "--event-log", str(log)])
+    if log.exists():
+        from lab.commands.stacks import print_timeline  # noqa: PLC0415 (rich: half a second)
+
+        try:
+            print_timeline(stack, log)
+        except CommandFailed as error:  # it took place all the same
+            _say(str(error))
+    return code
+
+
+def _run(pulumi: Pulumi, arguments: Sequence[str]) -> int:
+    """Run it in the terminal's foreground; signals to this process are passed on to it."""
+    with (
+        _Signals() as signals,
+        subprocess.Popen([pulumi.program, *arguments], env=pulumi.environment) as child,
+    ):
+        signals.go_to(child)
+        return _code(child.wait())
+
+
+def _code(code: int) -> int:
+    """As a shell tells it: 128 and the number of the signal that ended it."""
+    return code if code >= 0 else 128 - code
+
+
+class _Signals:
+    """Ctrl-C reaches a child by the terminal, and Pulumi ends its steps in order then; what ends
+    this process alone is passed on, also what comes before the child is there."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, _leave_to_the_child)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._pass_on)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def go_to(self, child: subprocess.Popen[bytes]) -> None:
+        """Pass them on to it from now on."""
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
+
+
+def _leave_to_the_child(_number: int, _frame: FrameType | None) -> None:
+    """A function, as an ignored signal would stay ignored in the child (execve(2))."""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,104 @@
+"""Pulumi's command line as this project runs it, and what it says of stacks.
+
+Owns which program that is, with which environment, and reading its JSON. Leaves building it and the
+environment's content to `plugins.build`, running operations to `launcher`.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from artefacts import CommandFailed, run
+from config.load import read_yaml
+from config.stacks import PROJECT
+from lab.locks import folder_of
+from plugins import build
+
+ASK_S = 120
+
+
+@dataclass(frozen=True)
+class Pulumi:
+    """The program, and the whole environment it runs in."""
+
+    program: Path
+    environment: dict[str, str]
+
+    def ask(self, *arguments: str) -> str:
+        """What it prints in this project's folder, asking nobody.
+
+        Raises:
+            CommandFailed: it fails; with what it said.
+        """
+        argv = [str(self.program), *arguments, "--non-interactive", "--color=never"]
+        return run(argv, cwd=PROJECT, env=self.environment, timeout_s=ASK_S)
+
+    @property
+    def backend(self) -> str:
+        """The URL that the environment names; "" where Pulumi's own login counts."""
+        return self.environment.get("PULUMI_BACKEND_URL", "")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A stack as Pulumi has it: `resources` counts its own entry; `updated`: an ISO 8601 time."""
+
+    resources: int
+    updated: str
+
+    @property
+    def raised(self) -> bool:
+        """Whether there is more than the stack's own entry and its outputs."""
+        return self.resources > 1
+
+
+@cache
+def pulumi() -> Pulumi:
+    """The tools, built if the cache lacks them."""
+    tools = build.tools()
+    return Pulumi(tools / "bin" / "pulumi", {**os.environ, **build.environment(tools)})
+
+
+def backend() -> str:
+    """The backend's URL, "" where Pulumi's own login counts; builds nothing."""
+    return {**os.environ, **build.environment(Path())}.get("PULUMI_BACKEND_URL", "")
+
+
+def project_name() -> str:
+    """The project's name in Pulumi.yaml."""
+    return str(read_yaml(PROJECT / "Pulumi.yaml")["name"])
+
+
+def stacks() -> dict[str, Known]:
+    """This project's stacks in the backend that the environment names.
+
+    Raises:
+        CommandFailed: the backend can't be asked.
+    """
+    folder = folder_of(backend())
+    if folder is not None and not (folder / ".pulumi").exists():
+        return {}  # nothing was ever raised: that needs no tools
+    said = json.loads(pulumi().ask("stack", "ls", "--json"))
+    return {
+        each["name"].rsplit("/", 1)[-1]: Known(
+            each.get("resourceCount") or 0, each.get("lastUpdate") or ""
+        )
+        for each in said
+    }
+
+
+def state(stack: str) -> dict[str, Any]:
+    """A stack's state as it is at this moment, also while an operation goes on.
+
+    Raises:
+        CommandFailed: there is none, or the backend can't be asked.
+    """
+    said = pulumi().ask("stack", "export", "--stack", stack)
+    try:
+        found = json.loads(said)["deployment"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandFailed(f"the state of stack {stack} can't be read: {error}") from error
+    return found if isinstance(found, dict) else {}

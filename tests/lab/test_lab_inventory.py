@@ -1,0 +1,172 @@
+"""All stacks, by their files and Pulumi's state; what is asked before racks are lost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lab import inventory, pulumi_cli
+from lab.main import app
+from lab.pulumi_cli import Known
+
+RAISED = {
+    "mini": Known(108, "2026-11-30T12:00:00.000Z"),
+    "real": Known(40, "2026-11-29T12:00:00.000Z"),
+    "five": Known(1, "2026-11-29T12:00:00.000Z"),  # destroyed, or never raised
+    "gone": Known(9, "2026-11-28T12:00:00.000Z"),  # its settings file is lost
+}
+STATE = {
+    "resources": [
+        {"urn": "a", "created": "2026-11-30T10:05:06Z"},
+        {"urn": "b", "created": "2026-11-30T10:00:00Z"},
+        {"urn": "c"},
+    ]
+}
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    settings = {
+        "mini": "{lab:topology: mini}", "five": "{lab:topology: five}", "odd": "{lab:topology: x}",
+        "real": "{lab:topology: mini, lab:machine: 'ssh://root@h'}",
+    }  # fmt: skip
+    for stack, options in settings.items():
+        (tmp_path / f"Pulumi.{stack}.yaml").write_text(f"config: {options}\n")
+    for place in ("config.stacks", "lab.commands.machine"):
+        monkeypatch.setattr(f"{place}.PROJECT", tmp_path)
+    (tmp_path / ".lab/state").mkdir(parents=True)
+    monkeypatch.setattr(pulumi_cli, "stacks", lambda: RAISED)
+    monkeypatch.setattr(pulumi_cli, "state", lambda _: STATE)
+    monkeypatch.setattr(pulumi_cli, "backend", lambda: f"file://{tmp_path}/.lab/state")
+    return tmp_path
+
+
+@pytest.fixture
+def lab(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs `lab` for stack mini; notes in `done` what the lab machine was told."""
+
+    def note(what: str) -> Callable[[], int]:
+        return lambda: (project / "done").write_text(what)
+
+    for what in ("up", "down", "reset"):
+        monkeypatch.setattr(f"lab.commands.machine.machine.{what}", note(what))
+
+    def run(*words: str, stack: str = "mini", answer: str | None = None) -> Result:
+        return CliRunner().invoke(app, ["--stack", stack, *words], input=answer)
+
+    return run
+
+
+def done(project: Path) -> str:
+    file = project / "done"
+    return file.read_text() if file.exists() else ""
+
+
+def test_each_stack_is_told_with_what_it_extends_and_where_it_is(project: Path) -> None:
+    rows = {row.stack: row for row in inventory.rows()}
+    assert sorted(rows) == ["five", "gone", "mini", "odd", "real"]
+    assert rows["five"].extends == ("five", "rack")
+    assert not rows["five"].raised
+    assert (rows["mini"].raised, rows["mini"].since) == (True, "2026-11-30T10:00:00Z")
+    assert rows["mini"].memory > 1 << 30
+    assert (rows["real"].machine, rows["mini"].machine) == ("ssh://root@h", "virtual")
+    assert "config/" in rows["odd"].problem
+    assert rows["gone"].problem
+
+
+def test_what_can_t_be_used_is_no_success_but_the_others_are_shown(lab: Command) -> None:
+    shown = lab("list")
+    assert shown.exit_code == 1
+    assert "five < rack" in shown.output
+    assert "odd can't be used" in shown.output
+
+
+def test_the_state_of_a_folder_where_nothing_was_raised_needs_no_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi_cli, "backend", lambda: f"file://{tmp_path}")
+    monkeypatch.setattr(pulumi_cli, "pulumi", lambda: pytest.fail("it was asked"))
+    assert pulumi_cli.stacks() == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ([], {}),
+        ([{"name": "mini", "lastUpdate": "x", "resourceCount": 3}], {"mini": Known(3, "x")}),
+        ([{"name": "org/rack-lab/mini"}], {"mini": Known(0, "")}),
+        ([{"name": "mini", "lastUpdate": None, "resourceCount": None}], {"mini": Known(0, "")}),
+    ],
+)
+def test_pulumi_s_list_is_read(
+    monkeypatch: pytest.MonkeyPatch, said: list[object], found: dict[str, Known]
+) -> None:
+    monkeypatch.setattr(pulumi_cli, "backend", lambda: "s3://bucket")
+    monkeypatch.setattr(pulumi_cli.Pulumi, "ask", lambda *_: json.dumps(said))
+    monkeypatch.setattr(pulumi_cli, "pulumi", lambda: pulumi_cli.Pulumi(Path("x"), {}))
+    assert pulumi_cli.stacks() == found
+
+
+@pytest.mark.parametrize(("stack", "goes"), [("mini", True), ("five", False)])
+def test_the_lab_machine_goes_on_while_another_stack_is_raised_on_it(
+    project: Path, lab: Command, stack: str, goes: bool
+) -> None:
+    shown = lab("machine", "down", "--unless-used", stack=stack)
+    assert shown.exit_code == 0
+    assert (done(project) == "down") is goes
+    assert ("mini is raised" in shown.output) is not goes
+
+
+def test_it_is_switched_off_where_a_person_says_so(project: Path, lab: Command) -> None:
+    assert lab("machine", "down", stack="five").exit_code == 0
+    assert done(project) == "down"
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("\n", 1), (None, 1)])
+def test_a_reset_asks_and_names_what_is_lost(
+    project: Path, lab: Command, answer: str | None, code: int
+) -> None:
+    shown = lab("machine", "reset", answer=answer)
+    assert shown.exit_code == code
+    assert "racks of these stacks are lost: mini." in shown.output.replace("\n", " ")
+    assert (done(project) == "reset") is not code
+    assert ("pulumi state delete --all" in shown.output) is not code
+
+
+def test_a_reset_that_is_told_yes_asks_nothing(project: Path, lab: Command) -> None:
+    assert lab("machine", "reset", "--yes").exit_code == 0
+    assert done(project) == "reset"
+
+
+def test_a_real_lab_machine_is_nothing_to_start(project: Path, lab: Command) -> None:
+    assert lab("machine", "up", stack="real").exit_code == 0
+    assert done(project) == ""
+    assert lab("machine", "up", stack="mini").exit_code == 0
+    assert done(project) == "up"
+
+
+LAB = "file://{}/.lab/state"
+STAYS: dict[str, tuple[dict[str, Known], str, str | None]] = {
+    "all goes": ({"mini": Known(108, "")}, LAB, None),
+    "a real machine": ({"real": Known(108, "")}, LAB, "real on ssh://root@h"),
+    "the state is elsewhere": ({"mini": Known(108, "")}, "s3://bucket", "mini on virtual"),
+    "nobody knows where": ({"gone": Known(108, "")}, LAB, "gone on ?"),
+    "it was destroyed": ({"real": Known(1, "")}, LAB, None),
+    "nothing was raised": ({}, "s3://bucket", None),
+}
+
+
+@pytest.mark.parametrize("case", STAYS)
+def test_files_of_a_rack_that_stays_are_kept(
+    project: Path, lab: Command, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    raised, backend, named = STAYS[case]
+    monkeypatch.setattr(pulumi_cli, "stacks", lambda: raised)
+    monkeypatch.setattr(pulumi_cli, "backend", lambda: backend.format(project))
+    shown = lab("removable")
+    assert shown.exit_code == (1 if named else 0)
+    if named:
+        assert named in str(shown.exception)

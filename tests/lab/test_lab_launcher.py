@@ -1,0 +1,338 @@
+"""The folder's own `pulumi`, with a program in Pulumi's place that notes how it was called."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from config.settings import PROJECT
+from lab import launcher
+from lab.passphrase import opens
+from lab.pulumi_cli import Pulumi
+
+SALT = "v1:Q6fweDb5Blk=:v1:Rs5sXXLmIQSuEXB0:BZiX5ogpnBmKV02BnFWKvF31f23Zzw=="  # for ""
+# Notes its arguments; knows the stacks of the folder `known`; waits where it finds `slow`.
+STANDIN = """#!/bin/sh
+cd "$STANDIN" || exit 1
+echo "$*" >>calls
+echo "${PULUMI_STACK:-}|${PULUMI_DEBUG_COMMANDS:-}" >>environments
+case "$*" in
+    "stack --show-name"*) [ -e selected ] || exit 255; cat selected; exit ;;
+    "stack ls"*) echo "[]"; exit ;;
+    "stack init"*) : >"known/$3.json"; [ ! -e beaten ]; exit ;;
+    "stack export"*) echo '{"deployment": {"resources": []}}'; exit ;;
+esac
+[ ! -e slow ] || { echo began >>calls; exec sleep 60; }
+exit "$(cat code 2>/dev/null || echo 0)"
+"""
+# The launcher, with the project and the program that the environment names.
+RUN = """
+import os
+from pathlib import Path
+from config import settings, stacks
+from lab import launcher, pulumi_cli
+folder = Path(os.environ["STANDIN"])
+stacks.PROJECT = settings.PROJECT = launcher.PROJECT = pulumi_cli.PROJECT = folder
+found = pulumi_cli.Pulumi(folder / "pulumi", dict(os.environ))
+pulumi_cli.pulumi = lambda: found
+launcher.main()
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a launch ended."""
+
+    returncode: int
+    stderr: str
+
+
+Launch = Callable[..., Done]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pulumi").write_text(STANDIN)
+    (tmp_path / "pulumi").chmod(0o755)
+    (tmp_path / "Pulumi.yaml").write_text("name: rack-lab\n")
+    for stack in ("mini", "servers"):
+        (tmp_path / f"Pulumi.{stack}.yaml").write_text("config: {}\n")
+    kept = tmp_path / "state/.pulumi/stacks/rack-lab"
+    kept.mkdir(parents=True)
+    (tmp_path / "known").symlink_to(kept)
+    return tmp_path
+
+
+@pytest.fixture
+def environment(project: Path) -> dict[str, str]:
+    own = {"STANDIN": str(project), "PULUMI_BACKEND_URL": f"file://{project}/state"}
+    own |= {"PULUMI_CONFIG_PASSPHRASE": "", "PYTHONPATH": str(PROJECT)}
+    return {**os.environ, **own}
+
+
+@pytest.fixture
+def launch(
+    project: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Launch:
+    """Runs the launcher in this process, which is a second faster than in another one."""
+    for place in ("config.stacks", "config.settings", "lab.launcher", "lab.pulumi_cli"):
+        monkeypatch.setattr(f"{place}.PROJECT", project)
+    monkeypatch.setattr("lab.launcher.machine.up", (project / "started").touch)
+    monkeypatch.chdir(project)
+
+    def instead_of_exec(program: Path, argv: list[str], env: dict[str, str]) -> None:
+        sys.exit(subprocess.run([program, *argv[1:]], env=env, check=False).returncode)
+
+    monkeypatch.setattr("os.execve", instead_of_exec)
+
+    def run(line: str, **more: str) -> Done:
+        found = Pulumi(project / "pulumi", {**environment, **more})
+        monkeypatch.setattr("lab.pulumi_cli.pulumi", lambda: found)
+        monkeypatch.setattr("sys.argv", ["pulumi", *line.split()])
+        with pytest.raises(SystemExit) as ended:
+            launcher.main()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, capfd.readouterr().err)
+
+    return run
+
+
+def calls(project: Path) -> list[str]:
+    file = project / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def log(project: Path, stack: str = "mini") -> str:
+    return f"--event-log {project}/.lab/stacks/{stack}/events.json"
+
+
+CALLS = {
+    "preview --stack mini": ["stack init mini --no-select", "preview --stack mini"],
+    "up --stack mini --yes": ["stack init mini --no-select", "up --stack mini --yes {log}"],
+    "up --stack mini --event-log x": ["stack init mini --no-select",
+                                      "up --stack mini --event-log x"],
+    "destroy --stack mini": [],  # never raised
+    "stack init new": ["stack init new"],
+    "config get lab:topology --stack mni": ["config get lab:topology --stack mni"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", CALLS)
+def test_what_pulumi_is_called_with(project: Path, launch: Launch, line: str) -> None:
+    done = launch(line)
+    assert done.returncode == 0, done.stderr
+    own = [each.removesuffix(" --non-interactive --color=never") for each in calls(project)]
+    assert own == [each.format(log=log(project)) for each in CALLS[line]]
+
+
+@pytest.mark.parametrize(
+    ("line", "called"),
+    [
+        ("refresh --stack mini --yes", "refresh --stack mini --yes --clear-pending-creates"),
+        ("refresh -s mini --skip-pending-creates", "refresh -s mini --skip-pending-creates"),
+        ("destroy --stack mini", "destroy --stack mini"),
+    ],
+)
+def test_a_stack_that_is_known_isn_t_made_again(
+    project: Path, launch: Launch, line: str, called: str
+) -> None:
+    (project / "known/mini.json").touch()
+    assert launch(line).returncode == 0
+    assert calls(project) == [called]
+
+
+def test_a_stack_that_another_preview_makes_at_the_same_moment_is_no_error(
+    project: Path, launch: Launch
+) -> None:
+    (project / "beaten").touch()
+    assert launch("preview --stack mini").returncode == 0
+    assert calls(project)[-1] == "preview --stack mini"
+
+
+@pytest.mark.parametrize("kind", ["up", "preview", "refresh", "destroy"])
+def test_a_typing_error_is_refused_and_leaves_nothing(
+    project: Path, launch: Launch, kind: str
+) -> None:
+    before = sorted(project.rglob("*"))
+    done = launch(f"{kind} --stack mni")
+    assert done.returncode == 1
+    assert "did you mean mini?" in done.stderr
+    assert calls(project) == []
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", ["up", "preview", "destroy"])
+def test_who_selects_another_stack_meanwhile_changes_nothing(
+    project: Path, launch: Launch, kind: str
+) -> None:
+    """What is selected when it starts is named to Pulumi."""
+    (project / "selected").write_text("mini\n")
+    for stack in ("mini", "servers"):
+        (project / f"known/{stack}.json").touch()
+    assert launch(kind).returncode == 0
+    assert f"{kind} --stack mini" in calls(project)[-1]
+
+
+def test_a_stack_that_is_named_goes_before_the_environment_s(project: Path, launch: Launch) -> None:
+    (project / "known/mini.json").touch()
+    assert launch("destroy --stack mini", PULUMI_STACK="servers").returncode == 0
+    assert calls(project) == ["destroy --stack mini"]
+
+
+def test_without_any_stack_pulumi_asks_which(project: Path, launch: Launch) -> None:
+    assert launch("up").returncode == 0
+    assert calls(project)[-1] == "up"
+
+
+@pytest.mark.parametrize("code", [0, 1, 255])
+def test_the_exit_code_is_pulumi_s(project: Path, launch: Launch, code: int) -> None:
+    (project / "code").write_text(str(code))
+    assert launch("preview --stack mini").returncode == code
+    assert launch("up --stack mini").returncode == code
+
+
+@pytest.mark.parametrize(
+    ("settings", "started"),
+    [
+        ("config: {lab:start: true}", True),
+        ("config: {lab:start: 'true'}", True),
+        ("config: {lab:start: false}", False),
+        ("config: {}", False),
+        ("config: {lab:start: true, lab:machine: local}", False),
+    ],
+)
+def test_the_lab_machine_is_started_where_a_setting_says_so(
+    project: Path, launch: Launch, settings: str, started: bool
+) -> None:
+    (project / "Pulumi.mini.yaml").write_text(settings)
+    assert launch("preview --stack mini").returncode == 0
+    assert not (project / "started").exists()
+    assert launch("up --stack mini").returncode == 0
+    assert (project / "started").exists() is started
+
+
+@pytest.mark.parametrize(("given", "code"), [("", 0), ("x", 1)])
+def test_another_project_s_passphrase_is_told(
+    project: Path, launch: Launch, given: str, code: int
+) -> None:
+    (project / "Pulumi.mini.yaml").write_text(f"encryptionsalt: {SALT}\n")
+    done = launch("preview --stack mini", PULUMI_CONFIG_PASSPHRASE=given)
+    assert done.returncode == code
+    assert ("unset PULUMI_CONFIG_PASSPHRASE" in done.stderr) is bool(code)
+    assert (calls(project) == []) is bool(code)
+
+
+@pytest.mark.parametrize("salt", ["", "v2:x", "v1:a:v1:b:c", "v1:AAAA:v2:AAAA:AAAA"])
+def test_a_salt_of_unknown_form_is_left_to_pulumi(salt: str) -> None:
+    assert opens(salt, "x")
+
+
+def test_a_lock_that_a_killed_run_left_goes(project: Path, launch: Launch) -> None:
+    (project / "known/mini.json").touch()
+    lock = project / "state/.pulumi/locks/organization/rack-lab/mini/some-id.json"
+    lock.parent.mkdir(parents=True)
+    holder = {"pid": 2**22 + 1, "hostname": os.uname().nodename, "username": "", "timestamp": ""}
+    lock.write_text(json.dumps(holder))
+    assert "is removed" in launch("destroy --stack mini").stderr
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_folder_that_was_moved_is_followed(project: Path, launch: Launch, moved: bool) -> None:
+    """What the topology has lost since the last `up` is still to be reached otherwise."""
+    (project / "Pulumi.mini.yaml").write_text("config: {lab:topology: mini}\n")
+    (project / "known/mini.json").touch()
+    folder = project / ".lab/stacks/mini"
+    folder.mkdir(parents=True)
+    old = "/elsewhere" if moved else str(folder)
+    (folder / "ssh_config").write_text(f'Host router\n    IdentityFile "{old}/id_ecdsa"\n')
+    (folder / "seed").write_text("00" * 32)
+    assert launch("destroy --stack mini").returncode == 0
+    text = (folder / "ssh_config").read_text()
+    assert str(folder) in text
+    assert ("Host storage1" in text) is moved
+
+
+def test_ctrl_c_while_it_waits_is_no_traceback(
+    project: Path, environment: dict[str, str], slow: subprocess.Popen[str]
+) -> None:
+    argv = [sys.executable, "-c", RUN, "up", "--stack", "mini"]
+    with subprocess.Popen(
+        argv, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
+    ) as second:
+        assert second.stderr
+        assert "waiting" in second.stderr.readline()
+        second.send_signal(signal.SIGINT)
+        assert second.wait(60) == 128 + signal.SIGINT
+        assert second.stderr.read() == ""
+    assert slow.poll() is None
+
+
+@pytest.fixture
+def slow(project: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """An operation on stack mini that is under way."""
+    (project / "known/mini.json").touch()
+    (project / "slow").touch()
+    argv = [sys.executable, "-c", RUN, "destroy", "--stack", "mini"]
+    with subprocess.Popen(
+        argv, cwd=project, env=environment, text=True, start_new_session=True
+    ) as run:
+        _until(lambda: "began" in calls(project))
+        (project / "slow").unlink()
+        yield run
+        run.terminate()
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_second_run_on_a_stack_waits_and_says_for_whom(
+    project: Path, environment: dict[str, str], slow: subprocess.Popen[str]
+) -> None:
+    argv = [sys.executable, "-c", RUN, "up", "--stack", "mini"]
+    with subprocess.Popen(
+        argv, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
+    ) as second:
+        assert second.stderr
+        said = second.stderr.readline()
+        assert f"waiting for pulumi destroy (process {slow.pid}" in said
+        assert not any(call.startswith("up") for call in calls(project))
+        slow.terminate()
+        assert second.wait(60) == 0
+    assert calls(project)[-1].startswith("up --stack mini")
+
+
+def test_a_preview_waits_for_nobody(launch: Launch, slow: subprocess.Popen[str]) -> None:
+    assert launch("preview --stack mini").returncode == 0
+    assert slow.poll() is None
+
+
+def test_another_stack_waits_for_nobody(launch: Launch, slow: subprocess.Popen[str]) -> None:
+    assert launch("up --stack servers").returncode == 0
+    assert slow.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_pulumi_with_it(slow: subprocess.Popen[str], number: signal.Signals) -> None:
+    slow.send_signal(number)
+    assert slow.wait(60) == 128 + number
+
+
+def test_ctrl_c_is_pulumi_s_to_deal_with(slow: subprocess.Popen[str]) -> None:
+    """The terminal sends it to both."""
+    os.killpg(slow.pid, signal.SIGINT)
+    assert slow.wait(60) == 128 + signal.SIGINT

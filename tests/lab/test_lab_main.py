@@ -1,0 +1,165 @@
+"""The command line: what a user can cause is one screen and 1, wrong usage is 2."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from artefacts import CommandFailed
+from lab.main import main
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stack's own folder; the project is the real one."""
+    found = tmp_path / "stack"
+    for place in ("config.settings", "lab.runs", "lab.commands.stacks"):
+        monkeypatch.setattr(f"{place}.stack_folder", lambda _: found)
+    monkeypatch.setattr("config.settings.Settings.ssh_config", Path("ssh_config"))
+    return found
+
+
+@pytest.fixture
+def lab(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs `lab --stack mini`, with no machine that answers; exit code and what was printed."""
+
+    def silent(*_: object, **__: object) -> str:
+        raise CommandFailed("ssh: Connection refused")
+
+    for place in ("status", "remote", "power", "fault", "publish", "converge", "idle"):
+        monkeypatch.setattr(f"lab.{place}.ask", silent)
+    monkeypatch.setattr("lab.remote.on_lab_machine", silent)
+    monkeypatch.setattr("lab.power.PATIENCE_S", 0)
+
+    def run(*words: str, stack: str = "mini") -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["lab", "--stack", stack, *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+UNKNOWN = (
+    "wait nope", "commit nope", "committed nope", "converge nope key sum",
+    "publish entry nope key sum", "publish stick nope /dev/x", "publish stick router /dev/x",
+    "publish image nope key", "logs nope", "ssh nope", "console nope", "power nope on",
+    "fault disk nope sda", "fault disk storage1 sdz", "boot-server move nope",
+)  # fmt: skip
+SILENT = ("status", "logs san1", "power laptop on", "power storage1 status", "idle")
+USAGE = (
+    "nope", "power", "power laptop explode", "cycle --rounds 0", "cycle --rounds -1",
+    "cycle --seed x", "idle --seconds nan", "idle --seconds -1", "idle --seconds inf",
+    "status --nope", "machine nope", "publish entry", "timeline",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", UNKNOWN)
+def test_an_unknown_name_is_told_with_those_there_are(lab: Command, line: str) -> None:
+    code, out, err = lab(*line.split())
+    assert (code, out) == (1, "")
+    assert "remedy:" in err
+
+
+@pytest.mark.parametrize("line", SILENT)
+def test_what_couldn_t_be_done_is_no_success(lab: Command, line: str) -> None:
+    code, _, err = lab(*line.split())
+    assert code == 1
+    assert err
+
+
+@pytest.mark.parametrize("line", USAGE)
+def test_wrong_usage_is_2(lab: Command, line: str) -> None:
+    code, _, err = lab(*line.split())
+    assert code == 2
+    assert "Usage" in err
+
+
+@pytest.mark.parametrize("line", ["report", "diagram --mermaid"])
+def test_what_was_asked_was_done_and_nothing_written(lab: Command, folder: Path, line: str) -> None:
+    assert lab(*line.split())[0] == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("line", ["report", "status", "ssh laptop", "machine up"])
+@pytest.mark.parametrize("stack", ["mni", "größe", "-x", ""])
+def test_a_stack_that_isn_t_there_is_refused(lab: Command, stack: str, line: str) -> None:
+    code, _, err = lab(*line.split(), stack=stack)
+    assert code == 1
+    assert "remedy:" in err
+
+
+FILES = {
+    "a full disk": ("status", OSError(errno.ENOSPC, "No space left on device", "/x"), "free space"),
+    "a read-only one": ("status", OSError(errno.EROFS, "Read-only file system", "/x"), "/x: "),
+    "another user's": ("status", PermissionError(errno.EACCES, "Permission denied", "/x"), "ls -l"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_system_s_refusal_is_one_screen(
+    lab: Command, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    line, error, said = FILES[case]
+
+    def refuse(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    code, _, err = lab(*line.split())
+    assert code == 1
+    assert said in err
+    assert err.count("\n") <= 2
+
+
+def test_a_picture_that_can_t_be_written_is_told(lab: Command, tmp_path: Path) -> None:
+    for place in (tmp_path / "no" / "x.svg", tmp_path):
+        code, _, err = lab("diagram", str(place))
+        assert code == 1
+        assert str(place) in err
+
+
+def test_a_seed_that_is_a_folder_is_told(lab: Command, folder: Path) -> None:
+    (folder / "seed").mkdir(parents=True)
+    code, _, err = lab("status")
+    assert code == 1
+    assert "seed" in err
+
+
+def test_a_timeline_of_no_file_is_told(
+    lab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.pulumi_cli.state", lambda _: {})
+    code, _, err = lab("timeline", str(tmp_path / "nothing.json"))
+    assert code == 1
+    assert "nothing.json" in err
+    (tmp_path / "events.json").write_text("hello\nworld\n")
+    code, _, err = lab("timeline", str(tmp_path / "events.json"))
+    assert code == 1
+    assert "line 1" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("status", ["internet 10.77.2.2", "http://10.77.5.71/nbd.txt", "nbd://10.77.3.41/share"]),
+        ("report", ["10.77.5.61   52:54:", "10.77.6.131  -"]),
+    ],
+)
+def test_addresses_and_urls_are_whole_on_80_columns(
+    lab: Command, monkeypatch: pytest.MonkeyPatch, line: str, whole: list[str]
+) -> None:
+    monkeypatch.setattr("lab.commands.context.screen._width", 80)
+    _, out, _ = lab(line)
+    assert [word for word in whole if word not in out] == []
+    rows = [each for each in out.splitlines() if "→" not in each]
+    assert [each for each in rows if len(each) > 80] == []

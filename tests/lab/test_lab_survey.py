@@ -1,0 +1,182 @@
+"""What is found on a lab machine, and which racks are refused there before the first resource."""
+
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.access import LabMachine
+from config.errors import ConfigError, Problem
+from config.load import FOLDER, load_topology
+from config.settings import Settings
+from lab import ground, survey
+from lab.survey import KEYS, Survey, conflicts, mismatches, read
+
+TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
+LOCAL = LabMachine(host=None)
+SETTINGS = Settings("mini", TOPOLOGY, LOCAL, "emulated", "00" * 32, memory=10 << 30)
+EMPTY = ["memory|10485760", "bridge|virbr9|", "address|eth0|192.0.2.9/24", "route|default|eth0"]
+OWN = [
+    *EMPTY,
+    "domain|mini-laptop|rack-lab.mini|524288",
+    "running|mini-laptop",
+    "bridge|mini-lan|rack-lab.mini",
+    "group|rack-mini|rack-lab.mini,rack-lab.blank",
+    "address|mini-lan|10.77.3.254/24",
+    "route|10.77.5.0/24|mini-lan",
+    "disk|disk1|linux_raid_member|any:rack-mini",
+]
+OTHER = {
+    "lan": [
+        "bridge|quorum-lan|rack-lab.quorum", "address|quorum-lan|10.77.3.254/24",
+        "route|10.77.3.0/24|quorum-lan",
+    ],
+    "disk": ["disk|disk1|linux_raid_member|any:rack-quorum"],
+    "memory": ["domain|quorum-laptop|rack-lab.quorum|8388608"],
+    "name": ["domain|mini-laptop|rack-lab.quorum|1024"],
+    "vpn": ["route|10.77.5.0/24|tun0"],
+    "wide vpn": ["route|10.0.0.0/8|tun0"],
+    "own lan": ["address|enp3s0|10.77.3.50/24"],
+    "file system": ["disk|disk2|ext4|"],
+    "no rack's": ["domain|mini-laptop||1024"],
+}  # fmt: skip
+NAMES_BOTH = {"lan", "disk", "memory", "name"}
+KEY = {"lan": "networks.lan.cidr", "disk": "array.disks", "memory": "machines.*.memory",
+       "name": "machines.laptop", "vpn": "networks.wan.cidr", "own lan": "networks.lan.cidr",
+       "file system": "array.disks", "no rack's": "machines.laptop"}  # fmt: skip
+HOLDS = {
+    "another network": ["bridge|q-lan|rack-lab.q", "address|q-lan|10.78.3.254/24"],
+    "another disk": ["disk|disk5|linux_raid_member|any:rack-quorum"],
+    "memory that is left": ["domain|q-laptop|rack-lab.q|1048576"],
+    "a blank group": ["group|rack-q|rack-lab.q,rack-lab.blank"],
+}
+
+
+def told(problems: list[Problem]) -> str:
+    return str(ConfigError("test", problems))
+
+
+@pytest.mark.parametrize("lines", [EMPTY, OWN])
+def test_an_empty_machine_and_its_own_rack_are_no_conflict(lines: list[str]) -> None:
+    assert list(conflicts(SETTINGS, read(lines))) == []
+
+
+@pytest.mark.parametrize("case", HOLDS)
+def test_what_needn_t_collide_doesn_t(case: str) -> None:
+    assert list(conflicts(SETTINGS, read([*EMPTY, *HOLDS[case]]))) == []
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_what_collides_is_told_with_both_and_the_way_out(case: str) -> None:
+    problems = list(conflicts(SETTINGS, read([*EMPTY, *OTHER[case]])))
+    assert problems
+    if case in KEY:
+        assert [each.key for each in problems] == [KEY[case]]
+    if case in NAMES_BOTH:
+        assert "it is stack quorum's, beside which mini can't be" in told(problems)
+        assert "pulumi destroy --stack quorum" in told(problems)
+    else:
+        assert "isn't a rack's" in told(problems)
+
+
+def test_a_foreign_disk_is_told_with_what_it_holds() -> None:
+    """As tests/vm/test_networks_and_volumes.py has it for real."""
+    problems = list(conflicts(SETTINGS, read([*EMPTY, "disk|disk1|ext4|precious"])))
+    assert "the disk holds ext4 'precious', and isn't a rack's" in told(problems)
+    assert "wipefs --all" in told(problems)
+
+
+def test_of_a_real_machine_the_memory_counts_that_it_has() -> None:
+    real = Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32)
+    small = ["memory|1048576"]
+    assert [each.key for each in conflicts(real, read(small))] == ["machines.*.memory"]
+
+
+def state(*names: str, pending: bool = False, key: str | None = None) -> dict[str, Any]:
+    kinds = {"array": survey.COMMAND, "lan-bridge": survey.COMMAND, "bmcs-settings": survey.COMMAND}
+    resources = [{"urn": f"urn::{name}", "type": kinds.get(name, survey.DOMAIN)} for name in names]
+    outputs = {KEYS: key} if key else {}
+    top = {"urn": "urn::rack-lab-mini", "type": survey.STACK, "outputs": outputs}
+    return {"resources": [top, *resources], "pending_operations": [{}] if pending else None}
+
+
+RIGHT = {
+    "the first up": (EMPTY, state()),
+    "no state at all": (EMPTY, {}),
+    "raised": (OWN, state("laptop", "array", key=SETTINGS.admin_key.public)),
+    "raised before keys were told": (OWN, state("laptop")),
+    "killed at its first steps": (OWN, state(pending=True)),
+    "killed after them": (OWN, state("lan-bridge")),
+    "nothing made yet": (EMPTY, state("bmcs-settings")),
+}
+WRONG = {
+    "the state is elsewhere": (OWN, {}, "lab --stack mini clear"),
+    "a new backend": (OWN, state(), "this Pulumi state doesn't have it"),
+    "it was reset": (
+        EMPTY,
+        state("laptop"),
+        "pulumi state delete --all --force --yes --stack mini",
+    ),
+    "another clone": (OWN, state("laptop", key="ssh-ed25519 x"), "copy that file"),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_state_and_machine_tell_of_one_rack(case: str) -> None:
+    lines, known = RIGHT[case]
+    assert list(mismatches(SETTINGS, read(lines), known)) == []
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_where_they_don_t_it_is_refused_with_the_ways_on(case: str) -> None:
+    lines, known, remedy = WRONG[case]
+    assert remedy in told(list(mismatches(SETTINGS, read(lines), known)))
+
+
+def test_a_survey_of_nothing_is_one() -> None:
+    assert read([]) == Survey()
+
+
+UNREACHABLE = """\
+the stack's settings can't be used, nothing was created:
+  lab:machine: ssh://root@127.0.0.1:1
+    rule:   the lab machine must answer: ssh: connect to host 127.0.0.1 port 1: Connection refused
+    remedy: {}"""
+
+
+def test_this_machine_without_what_a_lab_machine_needs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.remote.PROJECT", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(import_module("artefacts.environment"), "SYSTEM_FOLDERS", ())
+    for name in ("sh", "cat", "awk", "sed", "head"):
+        (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
+    with pytest.raises(ConfigError, match=r"virsh: not found[^!]*it needs libvirt"):
+        survey.survey(Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32))
+
+
+@pytest.mark.parametrize(
+    ("memory", "remedy"),
+    [
+        (10 << 30, "start it: lab machine up"),
+        (
+            None,
+            "switch ssh://root@127.0.0.1:1 on and look with ssh, or name another: "
+            "pulumi config set lab:machine ssh://root@HOST --stack mini",
+        ),
+    ],
+)
+def test_a_lab_machine_that_is_off_is_told_before_anything_is_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int | None, remedy: str
+) -> None:
+    monkeypatch.setattr("config.settings.stack_folder", lambda _: tmp_path / "stack")
+    monkeypatch.setattr("config.settings.PROJECT", tmp_path)
+    monkeypatch.setattr("lab.remote.PROJECT", tmp_path)
+    monkeypatch.setattr("lab.pulumi_cli.state", lambda _: pytest.fail("the state isn't needed"))
+    lab = LabMachine(host="127.0.0.1", port=1)
+    with pytest.raises(ConfigError) as caught:
+        ground.check_ground(Settings("mini", TOPOLOGY, lab, "emulated", "00" * 32, memory=memory))
+    assert str(caught.value) == UNREACHABLE.format(remedy)

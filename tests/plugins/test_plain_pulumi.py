@@ -1,0 +1,95 @@
+"""Pulumi's own commands, typed in the project's folder, with nothing prepared but set-up."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import PROJECT, stack_folder
+from lab.pulumi_cli import pulumi
+
+STACKS = {"plain-one": "mini", "plain-two": "servers"}
+NOBODY = "ssh://root@127.0.0.1:1"  # a port nobody listens on: tcpmux is long dead
+LAUNCHER = Path(sys.prefix) / "bin" / "pulumi"
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the launcher as a shell without any preparation does; cleans up after the stacks."""
+    pulumi()  # built before the tests' time limit
+    for stack, topology in STACKS.items():
+        text = f"config: {{lab:topology: {topology}, lab:machine: '{NOBODY}'}}\n"
+        (PROJECT / f"Pulumi.{stack}.yaml").write_text(text)
+    (tmp_path / "state").mkdir()
+    plain = {"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    plain |= {"PULUMI_BACKEND_URL": f"file://{tmp_path}/state"}
+    plain |= {key: os.environ[key] for key in ("LAB_CACHE", "XDG_CACHE_HOME") if key in os.environ}
+
+    def run(*words: str, **more: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [LAUNCHER, *words], cwd=PROJECT, env={**plain, **more}, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    yield run
+    for stack in STACKS:
+        (PROJECT / f"Pulumi.{stack}.yaml").unlink(missing_ok=True)
+        shutil.rmtree(stack_folder(stack), ignore_errors=True)
+
+
+def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(start: Start) -> None:
+    """The program names its stack in the first resource's URN."""
+    runs = [
+        start("preview", "--stack", stack, PULUMI_STACK=other)
+        for stack, other in zip(STACKS, reversed(STACKS), strict=True)
+    ]
+    for run, stack in zip(runs, STACKS, strict=True):
+        shown, _ = run.communicate()
+        assert run.returncode == 0, shown
+        assert f"Previewing update ({stack})" in shown
+        assert f"pulumi:pulumi:Stack rack-lab-{stack} create" in shown
+        assert not stack_folder(stack).exists()
+
+
+def test_a_selected_stack_is_what_plain_commands_mean(start: Start) -> None:
+    assert start("stack", "init", "plain-one").wait() == 0
+    shown, _ = start("preview").communicate()
+    assert "Previewing update (plain-one)" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "code", "said"),
+    [
+        (("up", "--stack", "plain-on"), {}, 1, "did you mean plain-one"),
+        (("destroy", "--stack", "plain-one", "--yes"), {}, 0, "nothing to do"),
+        (("refresh", "--stack", "plain-one", "--yes"), {}, 0, "nothing to do"),
+        (("up", "--stack", "plain-one", "--yes"), {}, 255, "the lab machine must answer"),
+        (("version",), {}, 0, "3."),
+    ],
+)
+def test_what_is_typed_is_answered_plainly(
+    start: Start, words: tuple[str, ...], more: dict[str, str], code: int, said: str
+) -> None:
+    run = start(*words, **more)
+    shown, _ = run.communicate()
+    assert said in shown
+    assert "Traceback" not in shown
+    assert (run.returncode == 0) is (code == 0)
+
+
+def test_the_passphrase_is_the_user_s_from_the_first_command_on(start: Start) -> None:
+    """Another project's variable is in the environment: a new stack takes it as its own."""
+    other = {"PULUMI_CONFIG_PASSPHRASE": "of another project"}
+    first = start("preview", "--stack", "plain-one", **other)
+    shown, _ = first.communicate()
+    assert first.returncode == 0, shown
+    run = start("preview", "--stack", "plain-one")
+    shown, _ = run.communicate()
+    assert run.returncode == 1
+    assert "was made with another passphrase" in shown
