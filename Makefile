@@ -17,7 +17,7 @@ PULUMI = .venv/bin/pulumi
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup
+.PHONY: up preview refresh down clean check built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) machine up
@@ -47,15 +47,22 @@ built: setup # what takes long to build: before the tests, whose time limits are
 	@.venv/bin/lab build
 
 test: check built ## the proof, real machines included
-	$(MAKE) --jobs=2 test-programs test-machines # an emulated machine uses one core
-	.venv/bin/pytest $(STORY) -m "rack and not long" -s --durations=0
-	.venv/bin/lab machine down
+	$(MAKE) --jobs=2 test-parts test-small-rack # an emulated machine uses one core of two
 
-test-programs:
+test-parts:
+	$(MAKE) test-programs
+	$(MAKE) test-machines
+
+test-programs: ## the plug-ins' and the control plane's own tests
 	.venv/bin/pytest tests/plugins tests/controlplane --durations=5
 
-test-machines:
-	.venv/bin/pytest -m vm -s --durations=0
+test-machines: ## Alpine's boot and the lab machine, each on a machine of its own
+	.venv/bin/pytest tests/alpine tests/labmachine -m vm -s --durations=0
+
+test-small-rack: ## switches and volumes, then the small rack, on this project's lab machine
+	.venv/bin/pytest tests/vm/test_networks_and_volumes.py -m vm -s --durations=0
+	.venv/bin/pytest $(STORY) -m "rack and not long" -s --durations=0
+	.venv/bin/lab machine down
 
 topology-docs: setup ## docs/topology.md and the JSON schema, anew from config/topology.py
 	@.venv/bin/python -m config.reference
