@@ -46,6 +46,11 @@ check: setup ## the quick checks, under a minute
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@.venv/bin/lab build
 
+# the stacks whose images `built` builds for them
+test: STACK = mini
+test-control: STACK = quorum
+test-moving: STACK = moving
+
 test: check built ## the proof, real machines included
 	$(MAKE) --jobs=2 test-parts test-small-rack # an emulated machine uses one core of two
 

@@ -5,13 +5,13 @@ a colon a field). Leaves writing packages to `apk`.
 """
 
 import os
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpine.apk import Package
 from alpine.wheel import wheel_root
+from artefacts import run
 
 INFO_FIELDS = {
     "T": "description",
@@ -86,8 +86,7 @@ def _scripts(database: Path, folder: Path) -> dict[str, dict[str, Path]]:
     """`{name-version: {kind: script}}`; the archive names them `name-version.X<id>.kind`."""
     found: dict[str, dict[str, Path]] = {}
     folder.mkdir(parents=True)
-    with tarfile.open(database / "scripts.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+    run(["tar", "-xzf", database / "scripts.tar.gz", "--no-same-owner", "-C", folder])
     for script in folder.iterdir():
         package, _identity, kind = script.name.rsplit(".", 2)
         found.setdefault(package, {})[kind] = script

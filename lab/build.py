@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from alpine import boottree, image, programs
+from alpine import boottree, image, kernelbuild, programs
 from artefacts import cache_root, run
 from artefacts.process import ending_together
 from config import stacks
@@ -52,11 +52,12 @@ def _lab_machine(_stack: str) -> None:
 
 
 PARTS: Mapping[str, Part] = MappingProxyType({
-    "images": Part("kernel and machines' images", 30, _images),
+    "kernel": Part("kernel", 26, lambda _stack: kernelbuild.kernel_root()),
     "tools": Part("Pulumi's command line and plugins", 13, lambda _stack: tools()),
     "programs": Part("consul and the control plane", 6,
                      lambda _stack: [programs.build(name) for name in programs.PROGRAMS]),
     "labmachine": Part("the lab machine's image and qemu", 2, _lab_machine),
+    "images": Part("machines' images", 4, _images),
 })  # fmt: skip
 
 

@@ -1,0 +1,27 @@
+"""The documented commands that write the locks of Debian's packages anew."""
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from alpine import debian
+from artefacts.debian import read_lock
+from labmachine import emulator
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize(
+    ("module", "wanted"),
+    [(debian, set(debian.requests())), (emulator, set(emulator.PACKAGES))],
+    ids=["alpine.debian", "labmachine.emulator"],
+)
+def test_a_lock_is_written_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: ModuleType, wanted: set[str]
+) -> None:
+    monkeypatch.setattr(module, "LOCK", tmp_path / "lock")
+    module.main()
+    new = read_lock(tmp_path / "lock")
+    assert wanted <= {each.name for each in new}
+    assert all(len(each.sha256) == 64 for each in new)
