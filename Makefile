@@ -69,7 +69,7 @@ topology-docs: setup ## docs/topology.md and the JSON schema, anew from config/t
 	@.venv/bin/python -m config.reference
 
 test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
-	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED)
+	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED) --timeout=7200
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
 	@$(PULUMI) stack select --create $(STACK) && pulumi destroy --yes --skip-preview

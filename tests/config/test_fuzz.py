@@ -31,7 +31,6 @@ STACK, SEED = "fuzz", "ab" * 32
 LONGEST = 4000  # characters of an error: MOST_SHOWN problems
 
 
-@pytest.mark.timeout(0)
 def test_each_is_a_topology_or_one_error(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     cases = request.config.getoption("fuzz_cases", 500)
     seed = request.config.getoption("fuzz_seed", 1)
