@@ -1,9 +1,11 @@
 """A YAML file as plain data, read in bounded time and memory, with the line of every key.
 
-Owns which YAML is taken: YAML 1.2's core schema (yaml.org/spec/1.2.2, 10.3), so that a plain word
-reads as a person reads it: `no` and `1:30` are texts. Leaves what the data means to others.
+Owns which YAML is taken: YAML 1.2's core schema (yaml.org/spec/1.2.2, 10.3), of its numbers the
+whole decimal ones alone, so that a plain word reads as a person reads it: `no`, `1:30` and `010`
+are texts. Leaves what the data means to others.
 """
 
+import difflib
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ MOST_DEPTH = 16  # a topology has 7 levels
 MOST_NODES = 50_000  # of the data, aliases written out
 MOST_NAME = 100  # letters of a key
 MOST_LETTERS = 16 << 10  # of one text
+MOST_NAMED = 20  # files, where one isn't there
 MOST_DIGITS = 18  # what fits 64 bits
 
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -213,9 +216,10 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
             path, f"line {line}", what, "the file is text in UTF-8", "save it as UTF-8"
         )
     if isinstance(error, FileNotFoundError):
-        there = ", ".join(sorted(each.stem for each in path.parent.glob(f"*{path.suffix}")))
+        there = sorted(each.stem for each in path.parent.glob(f"*{path.suffix}"))
+        near = difflib.get_close_matches(path.stem, there) or there[:MOST_NAMED] or ["nothing"]
         rule = f"a file in {path.parent.name}/"
-        return _unusable(path, "file", path.name, rule, f"there is: {there or 'nothing'}")
+        return _unusable(path, "file", path.name, rule, f"there is: {', '.join(near)}")
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return _unusable(path, "file", what, "the file can be read", f"see to {path}")
 
