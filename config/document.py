@@ -21,6 +21,7 @@ MOST_DEPTH = 16  # a topology has 7 levels
 MOST_NODES = 50_000  # of the data, aliases written out
 MOST_NAME = 100  # letters of a key
 MOST_LETTERS = 16 << 10  # of one text
+MOST_TOLD = 200  # letters of what is wrong
 MOST_NAMED = 20  # files, where one isn't there
 MOST_DIGITS = 18  # what fits 64 bits
 
@@ -49,11 +50,14 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Composer(yaml.SafeLoader):
-    """Nodes of a bounded depth, tagged by how they are written alone."""
+    """Nodes of a bounded number and depth, tagged by how they are written alone."""
 
-    depth = 0
+    depth, composed = 0, 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.composed += 1
+        if self.composed > MOST_NODES:
+            raise _too_much(self.peek_event())  # type: ignore[no-untyped-call]
         if self.depth > MOST_DEPTH:
             what, rule = "nested too deeply", f"at most {MOST_DEPTH} levels"
             event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -113,8 +117,7 @@ class _Reader:
     def _count(self, node: yaml.Node) -> None:
         self._read += 1
         if self._read > MOST_NODES:
-            what, rule = "too much data", f"at most {MOST_NODES:,} values, aliases written out"
-            raise _Refused(node, what, rule, "use fewer aliases")
+            raise _too_much(node)
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str | int, Any]:
         own: dict[str | int, Any] = {}
@@ -181,6 +184,11 @@ class _Reader:
         return text
 
 
+def _too_much(node: Any) -> _Refused:
+    rule = f"at most {MOST_NODES:,} values, aliases written out"
+    return _Refused(node, "too much data", rule, "use fewer aliases, or make it smaller")
+
+
 def _tagged(node: yaml.Node) -> _Refused:
     return _Refused(node, f"the tag {node.tag}", "values have no tags", "remove it")
 
@@ -238,4 +246,5 @@ def _not_taken(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
 
 
 def _unusable(path: Path, key: str, value: str, rule: str, remedy: str) -> ConfigError:
-    return ConfigError(path.name, [Problem(key, value, rule, remedy)])
+    told = value if len(value) <= MOST_TOLD else f"{value[:MOST_TOLD]}…"
+    return ConfigError(path.name, [Problem(key, told, rule, remedy)])

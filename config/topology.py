@@ -49,6 +49,7 @@ class Array(Frozen):
     level: RaidLevel = Field(description="Its RAID level, as mdadm(8) has it.")
     disks: tuple[Serial, ...] = Field(
         min_length=1,
+        max_length=64,
         description="The disks by their serial numbers; the virtual lab machine's are the names "
         "in config/labmachine.yaml.",
     )
@@ -63,6 +64,7 @@ class Machine(Frozen):
     )
     networks: tuple[NetworkName, ...] = Field(
         min_length=1,
+        max_length=6,
         description="One NIC per network, eth0 first. eth0 is on lan, the firewall's on internet.",
     )
     memory: Memory = Field(description="Its RAM, in which its root file system lies.")
