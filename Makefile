@@ -65,7 +65,7 @@ test-programs:
 test-machines:
 	.venv/bin/pytest -m vm -s --durations=0
 
-topology-docs: setup ## docs/topology.md and the JSON schema, anew from config/topology.py
+topology-docs: setup ## docs/topology.md and the JSON schema, anew from the descriptions
 	@.venv/bin/python -m config.reference
 
 test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
