@@ -125,31 +125,6 @@ def test_every_resource_has_a_parent(monitor: RecordingMonitor) -> None:
     assert orphans == [monitor.rack], "all but the rack itself hang below it"
 
 
-def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None:
-    """Destroy must end with dead nodes: what a delete would need them for is skipped."""
-    inside = {
-        name: entry
-        for name, entry in graph(monitor).items()
-        if ("-libvirt" in entry.get("provider", "") and "labmachine" not in entry["provider"])
-        or "-boot-tree" in name
-        or "-ready" in name
-    }
-    assert len(inside) >= 10
-    assert [name for name, entry in inside.items() if "deleted_with" not in entry] == []
-
-
-def test_a_machine_behind_a_bad_line_plugs_in_at_its_far_end(tmp_path: Path) -> None:
-    requests = record("lossy", tmp_path).requests.values()
-    [router] = [
-        r for r in requests if (r.type, r.name) == ("libvirt:index/domain:Domain", "router")
-    ]
-    [line] = [r for r in requests if r.name == "router-wan-line"]
-    far = names.line_bridge("lossy", "router", "wan")
-    assert f" {far} " in dict(line.object)["create"]
-    bridges = [each["bridge"] for each in router.object["networkInterfaces"]]
-    assert bridges == ["lossy-lan", "lossy-internet", far, "lossy-ipmi"]
-
-
 RICH = """
 extends: mini
 array: {level: 0}
@@ -190,3 +165,28 @@ def test_a_rack_with_all_that_is_accepted_has_a_graph(
     assert (
         lines | {"wall2-boot-entry", "web2-nbd.txt", "web2-web1", "web2-web1-nfs.txt"} <= commands
     )
+
+
+def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None:
+    """Destroy must end with dead nodes: what a delete would need them for is skipped."""
+    inside = {
+        name: entry
+        for name, entry in graph(monitor).items()
+        if ("-libvirt" in entry.get("provider", "") and "labmachine" not in entry["provider"])
+        or "-boot-tree" in name
+        or "-ready" in name
+    }
+    assert len(inside) >= 10
+    assert [name for name, entry in inside.items() if "deleted_with" not in entry] == []
+
+
+def test_a_machine_behind_a_bad_line_plugs_in_at_its_far_end(tmp_path: Path) -> None:
+    requests = record("lossy", tmp_path).requests.values()
+    [router] = [
+        r for r in requests if (r.type, r.name) == ("libvirt:index/domain:Domain", "router")
+    ]
+    [line] = [r for r in requests if r.name == "router-wan-line"]
+    far = names.line_bridge("lossy", "router", "wan")
+    assert f" {far} " in dict(line.object)["create"]
+    bridges = [each["bridge"] for each in router.object["networkInterfaces"]]
+    assert bridges == ["lossy-lan", "lossy-internet", far, "lossy-ipmi"]
