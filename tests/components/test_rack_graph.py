@@ -159,7 +159,7 @@ def test_a_rack_with_all_that_is_accepted_has_a_graph(
 ) -> None:
     (tmp_path / "rich.yaml").write_text(RICH)
     monkeypatch.setattr("config.settings.FOLDER", tmp_path)
-    found = graph(record("rich", tmp_path / "stack"))
+    found = graph(record("rich", tmp_path))
     commands = {name.split()[-1] for name in found}
     lines = {"storage1-lan-line", "storage1-storage-line", "compute1-wan-line", "wall2-isp-line"}
     assert (
