@@ -149,8 +149,10 @@ def _reach(topology: Topology) -> Iterator[Problem]:
     routed = {each for router in topology.of(Router).values() for each in router.networks}
     firewalled = {each for wall in topology.of(Firewall).values() for each in wall.networks}
     for source, targets in topology.reach.items():
-        for target in targets:
-            key = f"reach.{source}"
+        key = f"reach.{source}"
+        for target in dict.fromkeys(targets):
+            if targets.count(target) > 1:
+                yield Problem(key, target, "a network is named once", "name it once")
             if target == source or source not in routed:
                 yield Problem(
                     key, f"{source}: {target}",

@@ -5,7 +5,7 @@ Owns the whole file's schema; docs/topology.md is made of its descriptions. Leav
 and names to `names`.
 """
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
@@ -92,7 +92,7 @@ class Topology(Frozen):
 
     array: Array = Field(description="What the machines' disks are made of, on the lab machine.")
     networks: dict[NetworkName, Network] = Field(description="The switches of the rack.")
-    reach: dict[NetworkName, tuple[NetworkName, ...]] = Field(
+    reach: dict[NetworkName, Annotated[tuple[NetworkName, ...], Field(max_length=6)]] = Field(
         default_factory=dict,
         description="Which networks the machines of a network may start connections to; nothing "
         "else passes router and firewall, but what machines need to boot and what is published.",
