@@ -69,11 +69,11 @@ test-small-rack: ## switches and volumes, then the small rack, on this project's
 	.venv/bin/pytest $(STORY) -m "rack and not long" -s --durations=0
 	.venv/bin/lab machine down
 
-topology-docs: setup ## docs/topology.md and the JSON schema, anew from config/topology.py
+topology-docs: setup ## docs/topology.md and the JSON schema, anew from the descriptions
 	@.venv/bin/python -m config.reference
 
 test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
-	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED)
+	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED) --timeout=7200
 
 bench: setup ## raise the rack anew: its timeline, then what each idle machine costs
 	@$(PULUMI) destroy --stack "$$STACK" --yes --skip-preview

@@ -13,7 +13,7 @@ from config.units import MIB
 
 NODE_OVERHEAD = 72 * MIB  # a first-level qemu's own memory on the lab machine
 GUEST_OVERHEAD = 56 * MIB  # a second-level qemu's own memory in its node
-NODE_BASE = 192 * MIB  # a node's kernel, its image in RAM, libvirtd
+NODE_BASE = 256 * MIB  # a node's kernel, its image in RAM, libvirtd: 182 to 222 in use
 LAB_BASE = 768 * MIB  # the lab machine's own services
 BMC = 20 * MIB  # VirtualBMC, for each server
 EXTENT = 4 * MIB  # LVM2's default physical extent, vgcreate(8)

@@ -3,6 +3,7 @@
 Owns the least sizes, all of them measured. Leaves what a rack takes in all to `bill`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from config.bill import EXTENT, NODE_BASE, extents, guests_need, inside
@@ -82,7 +83,7 @@ def _volumes(topology: Topology) -> Iterator[Problem]:
 
 def _arrays(topology: Topology) -> Iterator[Problem]:
     disks = topology.array.disks
-    for disk in sorted({each for each in disks if disks.count(each) > 1}):
+    for disk in sorted(each for each, times in Counter(disks).items() if times > 1):
         yield Problem("array.disks", disk, "a disk is in an array once", "name it once")
     arrays = [("array", topology.array.level, len(disks))]
     for name, node in topology.of(StorageNode).items():

@@ -1,9 +1,11 @@
 """A YAML file as plain data, read in bounded time and memory, with the line of every key.
 
-Owns which YAML is taken: YAML 1.2's core schema (yaml.org/spec/1.2.2, 10.3), so that a plain word
-reads as a person reads it: `no` and `1:30` are texts. Leaves what the data means to others.
+Owns which YAML is taken: YAML 1.2's core schema (yaml.org/spec/1.2.2, 10.3), of its numbers the
+whole decimal ones alone, so that a plain word reads as a person reads it: `no`, `1:30` and `010`
+are texts. Leaves what the data means to others.
 """
 
+import difflib
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ MOST_DEPTH = 16  # a topology has 7 levels
 MOST_NODES = 50_000  # of the data, aliases written out
 MOST_NAME = 100  # letters of a key
 MOST_LETTERS = 16 << 10  # of one text
+MOST_TOLD = 200  # letters of what is wrong
+MOST_NAMED = 20  # files, where one isn't there
 MOST_DIGITS = 18  # what fits 64 bits
 
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -46,11 +50,14 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Composer(yaml.SafeLoader):
-    """Nodes of a bounded depth, tagged by how they are written alone."""
+    """Nodes of a bounded number and depth, tagged by how they are written alone."""
 
-    depth = 0
+    depth, composed = 0, 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.composed += 1
+        if self.composed > MOST_NODES:
+            raise _too_much(self.peek_event())  # type: ignore[no-untyped-call]
         if self.depth > MOST_DEPTH:
             what, rule = "nested too deeply", f"at most {MOST_DEPTH} levels"
             event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -110,8 +117,7 @@ class _Reader:
     def _count(self, node: yaml.Node) -> None:
         self._read += 1
         if self._read > MOST_NODES:
-            what, rule = "too much data", f"at most {MOST_NODES:,} values, aliases written out"
-            raise _Refused(node, what, rule, "use fewer aliases")
+            raise _too_much(node)
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str | int, Any]:
         own: dict[str | int, Any] = {}
@@ -178,6 +184,11 @@ class _Reader:
         return text
 
 
+def _too_much(node: Any) -> _Refused:
+    rule = f"at most {MOST_NODES:,} values, aliases written out"
+    return _Refused(node, "too much data", rule, "use fewer aliases, or make it smaller")
+
+
 def _tagged(node: yaml.Node) -> _Refused:
     return _Refused(node, f"the tag {node.tag}", "values have no tags", "remove it")
 
@@ -213,9 +224,10 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
             path, f"line {line}", what, "the file is text in UTF-8", "save it as UTF-8"
         )
     if isinstance(error, FileNotFoundError):
-        there = ", ".join(sorted(each.stem for each in path.parent.glob(f"*{path.suffix}")))
+        there = sorted(each.stem for each in path.parent.glob(f"*{path.suffix}"))
+        near = difflib.get_close_matches(path.stem, there) or there[:MOST_NAMED] or ["nothing"]
         rule = f"a file in {path.parent.name}/"
-        return _unusable(path, "file", path.name, rule, f"there is: {there or 'nothing'}")
+        return _unusable(path, "file", path.name, rule, f"there is: {', '.join(near)}")
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return _unusable(path, "file", what, "the file can be read", f"see to {path}")
 
@@ -234,4 +246,5 @@ def _not_taken(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
 
 
 def _unusable(path: Path, key: str, value: str, rule: str, remedy: str) -> ConfigError:
-    return ConfigError(path.name, [Problem(key, value, rule, remedy)])
+    told = value if len(value) <= MOST_TOLD else f"{value[:MOST_TOLD]}…"
+    return ConfigError(path.name, [Problem(key, told, rule, remedy)])

@@ -114,7 +114,6 @@ _EXPLAINED = {
     "too_long": ("at most {max_length} of them", "remove some"),
     "greater_than_equal": ("{ge} or more", "choose a larger one"),
     "less_than_equal": ("{le} or less", "choose a smaller one"),
-    "greater_than": ("more than {gt}", "choose a larger one"),
 }
 
 

@@ -23,18 +23,16 @@ class Netem(BaseModel):
     jitter: Duration | None = Field(
         None, description="The delay varies by this much up and down; at most the delay."
     )
-    loss: Percent | None = Field(None, gt=0, description="The share of packets that are lost.")
-    duplicate: Percent | None = Field(
-        None, gt=0, description="The share of packets that come twice."
-    )
+    loss: Percent | None = Field(None, description="The share of packets that are lost.")
+    duplicate: Percent | None = Field(None, description="The share of packets that come twice.")
     corrupt: Percent | None = Field(
-        None, gt=0, description="The share of packets in which one bit is wrong."
+        None, description="The share of packets in which one bit is wrong."
     )
     reorder: Percent | None = Field(
-        None, gt=0, description="The share of packets that come at once, before delayed ones."
+        None, description="The share of packets that come at once, before delayed ones."
     )
     rate: Rate | None = Field(
-        None, ge=8000, description="What goes through in a second at most, all headers included."
+        None, description="What goes through in a second at most, all headers included."
     )
 
     @model_validator(mode="after")

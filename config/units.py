@@ -68,7 +68,10 @@ def parse_percent(text: object) -> float:
         ValueError: as `parse_size`.
     """
     message = "a share is a number up to 100 and a percent sign; write it like 2% or 0.5%"
-    return float(_found(PERCENT, text, message)[1])
+    share = float(_found(PERCENT, text, message)[1])
+    if not share:
+        raise ValueError("a share is more than 0%; remove the key")
+    return share
 
 
 def parse_rate(text: object) -> int:

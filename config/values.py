@@ -34,6 +34,7 @@ RESERVED = frozenset(
 LVM_RESERVED = ("snapshot", "pvmove")
 PAGE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 SERIAL = r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}"
+CIDR = r"[0-9]+(\.[0-9]+){3}/[0-9]+"  # no netmask, which ipaddress would take
 PAGE_LETTERS = 4096  # of a page; it stands in Pulumi's state
 
 
@@ -60,6 +61,12 @@ def _whole(value: Any) -> Any:
 def _text(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("a text; put it in quotes")
+    return value
+
+
+def _cidr(value: Any) -> Any:
+    if not (isinstance(value, str) and re.fullmatch(CIDR, value)):
+        raise ValueError("an IPv4 network and its prefix length; write it as a.b.c.0/24")
     return value
 
 
@@ -107,8 +114,8 @@ Port = Annotated[Whole, Field(ge=1, le=65535)]
 RaidLevel = Annotated[Literal[0, 1, 5, 6, 10], BeforeValidator(_whole)]
 Cidr = Annotated[
     IPv4Network,
-    BeforeValidator(_text),
-    _schema(r"[0-9]+(\.[0-9]+){3}/[0-9]+", "10.77.3.0/24"),
+    BeforeValidator(_cidr),
+    _schema(CIDR, "10.77.3.0/24"),
 ]
 Size = Annotated[int, BeforeValidator(parse_size), _schema(SIZE, "512MiB")]
 Memory = Annotated[Size, AfterValidator(_memory)]

@@ -126,6 +126,48 @@ def test_every_resource_has_a_parent(monitor: RecordingMonitor) -> None:
     assert orphans == [monitor.rack], "all but the rack itself hang below it"
 
 
+RICH = """
+extends: mini
+array: {level: 0}
+machines:
+  storage1: {array: 0, netem: {lan: {delay: 1ms}, storage: {loss: 10%}}}
+  compute1: {memory: 2GiB, netem: {wan: {rate: 10mbit}}}
+  wall2:
+    role: firewall
+    host: 3
+    bmc: 103
+    networks: [internet, isp]
+    memory: 192MiB
+    publish: {80: web2}
+    netem: {isp: {corrupt: 1%}}
+  san1: {volumes: {web2: 16MiB}}
+  lxc2:
+    role: lxc
+    node: compute1
+    host: 62
+    networks: [lan, wan]
+    memory: 224MiB
+    volume: san1/web2
+    share: nfs1
+    containers:
+      web2: {host: 72, volume_pages: {nbd.txt: a, web1: b}, share_pages: {nfs.txt: c}}
+      web2-web1: {host: 73, volume_pages: {nfs.txt: d}}
+"""
+
+
+def test_a_rack_with_all_that_is_accepted_has_a_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rich.yaml").write_text(RICH)
+    monkeypatch.setattr("config.settings.FOLDER", tmp_path)
+    found = graph(record("rich", tmp_path))
+    commands = {name.split()[-1] for name in found}
+    lines = {"storage1-lan-line", "storage1-storage-line", "compute1-wan-line", "wall2-isp-line"}
+    assert (
+        lines | {"wall2-boot-entry", "web2-nbd.txt", "web2-web1", "web2-web1-nfs.txt"} <= commands
+    )
+
+
 def test_what_lives_in_a_machine_goes_with_it(monitor: RecordingMonitor) -> None:
     """Destroy must end with dead nodes: what a delete would need them for is skipped."""
     inside = {

@@ -39,22 +39,16 @@ NAMES = _words("""
     labmachine all localhost a- generic mapper disk snapshot1 xxxxxxxxxxxxxxx san1 web1 lxc1 nfs1
     router laptop compute1 web2 y end lan disk1
 """)
-SIZES = _words("1KiB 2MiB 8MiB 16MiB 64MiB 128MiB 1GiB 3GiB 9999TiB")
+SIZES = _words("1KiB 8MiB 64MiB 128MiB 256MiB 448MiB 512MiB 1GiB 1536MiB 3GiB 9999TiB")
 NETWORKS = _words("isp internet lan storage wan ipmi")
 RANGES = _words("""
     10.0.2.0/24 127.0.0.0/24 224.0.0.0/16 0.0.0.0/16 8.8.8.0/24 10.78.0.0/16 192.168.7.0/25
-    100.64.0.0/16 10.79.0.0/20
+    100.64.0.0/16 10.79.0.0/20 192.168.7.0/24 172.20.0.0/16 10.99.0.0/22
 """)
 ROLES = _words("boot-server founder firewall router storage compute san nfs lxc consul")
 LINES: list[dict[str, Any]] = [
-    *(
-        {"delay": "40ms"},
-        {"loss": "2%"},
-        {"rate": "1kbit"},
-        {"loss": "100%"},
-        {"jitter": "1ms"},
-        {},
-    ),
+    *({"delay": "40ms"}, {"loss": "2%"}, {"rate": "1kbit"}, {"loss": "100%"}, {"jitter": "1ms"}),
+    *({}, {"delay": "1ms", "jitter": "1ms"}, {"duplicate": "1%"}, {"delay": "1s", "reorder": "5%"}),
 ]
 SLIPS = [
     *_words("*storage &x !!int !!timestamp !x | > ? { } [ ] : ' % @ # 2020-13-45 0x 1_000 22:30 ~"),
@@ -79,15 +73,15 @@ class Mutations:
     def text(self) -> str:
         """One changed file."""
         if self._chance.random() < 0.2:
-            text = self._chance.choice(self._texts)
+            text = min((self._chance.choice(self._texts) for _ in "abc"), key=len)
             for _ in range(self._times()):
                 text = self._as_a_slip(text)
             return text
-        person = self._chance.random() < 0.6
+        person = self._chance.random() < 0.7
         way = self._as_a_person if person else self._as_a_program
         choices = self._whole if person else self._any
-        # Of two the smaller: a small rack is read five times as fast, and has as much to be wrong.
-        some = [self._chance.choice(choices) for _ in "ab"]
+        # Of three the smallest: it is read five times as fast, and has as much to be wrong.
+        some = [self._chance.choice(choices) for _ in "abc"]
         data = copy.deepcopy(min(some, key=lambda each: len(repr(each))))
         for _ in range(self._times()):
             data = way(data)
@@ -97,7 +91,7 @@ class Mutations:
         return copy.deepcopy(self._chance.choice([*VALUES, *WORDS]))
 
     def _times(self) -> int:
-        return self._chance.choice([1, 1, 1, 2, 2, 3])
+        return self._chance.choice([1, 1, 1, 1, 2, 3])
 
     def _as_a_slip(self, text: str) -> str:
         at, to = sorted(self._chance.randrange(len(text) + 1) for _ in "ab")
@@ -157,8 +151,10 @@ class Mutations:
             case "range":
                 networks[pick(NETWORKS)] = {"cidr": pick(RANGES)}
             case "line":
-                places = [machine, *networks.values()]
-                pick(places)["netem"] = pick([*LINES, {pick(NETWORKS): pick(LINES)}])
+                if self._chance.random() < 0.5:
+                    pick(list(networks.values()))["netem"] = pick(LINES)
+                else:
+                    machine["netem"] = {pick([*machine["networks"], *NETWORKS]): pick(LINES)}
             case "array":
                 disks = sample(["disk1", "disk2", "disk3", "disk9", "x y"], 3)
                 data["array"] = {"level": pick([0, 1, 5, 6, 10]), "disks": disks}

@@ -12,7 +12,7 @@ LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{own}: &{own} [{','.join(['*' + before] * 10)}]\n"
     for before, own in zip("abcdefgh", "bcdefghi", strict=True)
 )
-MERGES = "a: &a {x: 1}\nb: [" + "{<<: [" + "*a," * 60_000 + "]}]\n"
+MERGES = "a: &a {x: 1}\nb: [" + "{<<: [" + "*a," * 51_000 + "]}]\n"
 
 REFUSED: dict[str, tuple[str | bytes, str]] = {
     "list as a name": ("? [a, b]\n: c\n", "line 1, column 3: a mapping or list as a name"),
@@ -31,6 +31,10 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "laughs": (LAUGHS, "too much data"),
     "merges": (MERGES, "too much data"),
     "merge of a number": ("<<: 3\n", "<< brings in a mapping"),
+    "many values": ("[" + "a," * 250_000 + "]", "too much data"),
+    "many empty lists": ("[" + "[]," * 170_000 + "]", "too much data"),
+    "long tag": ("!" + "x" * 100_000 + " a", "the tag !xxx"),
+    "long alias": ("*" + "x" * 100_000, "undefined alias"),
     "unknown alias": ("a: *b\n", "undefined alias 'b'"),
     "truth value as a name": ("machines: {true: 1}\n", 'put it in quotes, "true"'),
     "nothing as a name": ("machines: {~: 1}\n", 'put it in quotes, "~"'),
