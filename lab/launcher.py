@@ -35,12 +35,14 @@ def main() -> NoReturn:
     """The console script `pulumi`."""
     arguments = sys.argv[1:]
     with told():
-        wanted = operation(arguments, Path.cwd())
         pulumi = pulumi_cli.pulumi()
-        if wanted is not None and project_folder(wanted.folder) == PROJECT:
-            stack = wanted.stack or _selected(pulumi)
-            if stack:
-                sys.exit(_operate(pulumi, wanted, stack.rsplit("/", 1)[-1], stack))
+        if project_folder(arguments, Path.cwd()) != PROJECT:
+            # The venv is activated, but that is none of this project's business.
+            os.execve(pulumi.program, ["pulumi", *arguments], os.environ)  # noqa: S606
+        wanted = operation(arguments)
+        stack = (wanted.stack or _selected(pulumi)) if wanted else None
+        if wanted and stack:
+            sys.exit(_operate(pulumi, wanted, stack.rsplit("/", 1)[-1], stack))
         os.execve(pulumi.program, ["pulumi", *arguments], pulumi.environment)  # noqa: S606
 
 

@@ -161,13 +161,8 @@ def _names(settings: Settings, found: Survey) -> Iterator[Problem]:
 
 
 def _networks(settings: Settings, found: Survey) -> Iterator[Problem]:
-    own = {
-        name
-        for network in settings.topology.networks
-        for name in (
-            names.bridge(settings.stack, network), names.far_bridge(settings.stack, network)
-        )
-    }  # fmt: skip
+    tag = names.owner_tag(settings.stack)
+    own = {bridge for bridge, owner in found.bridges.items() if owner == tag}
     for name, network in settings.topology.networks.items():
         for device, other in found.networks:
             if device not in own and other.overlaps(network.cidr):
@@ -200,8 +195,9 @@ def _memory(settings: Settings, found: Survey) -> Iterator[Problem]:
     has = settings.memory or found.memory
     own = names.owner_tag(settings.stack)
     others: dict[str, int] = {}
-    for domain in found.domains.values():
-        if domain.owner != own:
+    for name, domain in found.domains.items():
+        # A rack's machine that is off will be switched on; what others have off is their business.
+        if domain.owner != own and (domain.owner or name in found.running):
             taken = domain.memory + bill.NODE_OVERHEAD
             others[domain.owner] = others.get(domain.owner, 0) + taken
     need = bill.bill(settings.topology).memory

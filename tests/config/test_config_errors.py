@@ -65,7 +65,7 @@ def test_a_missing_topology_names_those_there_are() -> None:
 @pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path"])
 def test_a_wrong_lab_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="lab:machine"):
-        LabMachine.parse(text)
+        LabMachine.parse(text, "mini")
 
 
 def test_a_wrong_cpu_is_refused() -> None:

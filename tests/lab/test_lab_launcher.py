@@ -22,7 +22,7 @@ SALT = "v1:Q6fweDb5Blk=:v1:Rs5sXXLmIQSuEXB0:BZiX5ogpnBmKV02BnFWKvF31f23Zzw=="  #
 STANDIN = """#!/bin/sh
 cd "$STANDIN" || exit 1
 echo "$*" >>calls
-echo "${PULUMI_STACK:-}|${PULUMI_DEBUG_COMMANDS:-}" >>environments
+echo "${PULUMI_BACKEND_URL:-}|${PULUMI_DEBUG_COMMANDS:-}|" >>environments
 case "$*" in
     "stack --show-name"*) [ -e selected ] || exit 255; cat selected; exit ;;
     "stack ls"*) echo "[]"; exit ;;
@@ -187,6 +187,19 @@ def test_a_stack_that_is_named_goes_before_the_environment_s(project: Path, laun
     (project / "known/mini.json").touch()
     assert launch("destroy --stack mini", PULUMI_STACK="servers").returncode == 0
     assert calls(project) == ["destroy --stack mini"]
+
+
+@pytest.mark.parametrize("line", ["up --stack mni", "stack ls", "version"])
+def test_another_project_s_folder_keeps_its_environment(
+    project: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """The venv may be activated there too."""
+    monkeypatch.setenv("STANDIN", str(project))
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    monkeypatch.chdir(project.parent)
+    assert launch(line).returncode == 0
+    assert calls(project) == [line]
+    assert (project / "environments").read_text() == "||\n"
 
 
 def test_without_any_stack_pulumi_asks_which(project: Path, launch: Launch) -> None:

@@ -54,6 +54,7 @@ def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(start: St
         assert run.returncode == 0, shown
         assert f"Previewing update ({stack})" in shown
         assert f"pulumi:pulumi:Stack rack-lab-{stack} create" in shown
+        assert "admin_key" in shown  # by which a clone with another seed is told
         assert not stack_folder(stack).exists()
 
 
