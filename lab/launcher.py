@@ -42,7 +42,11 @@ def main() -> NoReturn:
         wanted = operation(arguments)
         stack = (wanted.stack or _selected(pulumi)) if wanted else None
         if wanted and stack:
-            sys.exit(_operate(pulumi, wanted, stack.rsplit("/", 1)[-1], stack))
+            name = stack.rsplit("/", 1)[-1]
+            code = _operate(pulumi, wanted, name, stack)
+            if code and not wanted.has("--config-file"):
+                passphrase.check(name, pulumi.environment)
+            sys.exit(code)
         os.execve(pulumi.program, ["pulumi", *arguments], pulumi.environment)  # noqa: S606
 
 
@@ -56,7 +60,6 @@ def _selected(pulumi: Pulumi) -> str | None:
 def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
     if not wanted.has("--config-file"):
         stacks.require(stack)
-        passphrase.check(stack, pulumi.environment)
     if not wanted.changes:
         _init(pulumi, stack, full_name)
         return _run(pulumi, _named(wanted, full_name))
