@@ -68,12 +68,14 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
         if wanted.kind == "up":
             _init(pulumi, stack, full_name)
-            _start_lab_machine(stack)
+            _start_lab_machine(wanted, stack)
             return _up(pulumi, wanted, stack, full_name)
         if not _exists(pulumi, stack):
             _say(f"Stack {stack} has no state in {pulumi.backend or 'the backend'}: nothing to do.")
             return 0
         _follow_folder(stack)
+        if wanted.kind == "destroy":
+            _start_lab_machine(wanted, stack)
         own = _named(wanted, full_name)
         if wanted.kind == "refresh" and not any(map(wanted.has, PENDING)):
             # What was being made when a run was killed: every step here can be done again.
@@ -94,7 +96,8 @@ def _exists(pulumi: Pulumi, stack: str) -> bool:
     """Whether the backend has the stack."""
     if folder := folder_of(pulumi.backend):
         kept = folder / ".pulumi" / "stacks" / pulumi_cli.project_name()
-        return any(kept.glob(f"{stack}.json*"))
+        # Beside these may be what is left of a stack that was removed, STACK.json.bak.
+        return any((kept / f"{stack}.json{end}").exists() for end in ("", ".gz"))
     return stack in pulumi_cli.stacks()
 
 
@@ -109,7 +112,9 @@ def _init(pulumi: Pulumi, stack: str, full_name: str) -> None:
             raise
 
 
-def _start_lab_machine(stack: str) -> None:
+def _start_lab_machine(wanted: Operation, stack: str) -> None:
+    if wanted.has("--config-file"):  # its options aren't those of the stack's own file
+        return
     option = stacks.options(stack)
     if option("start") == "true" and (option("machine") or VIRTUAL) == VIRTUAL:
         machine.up()

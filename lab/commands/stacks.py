@@ -27,7 +27,9 @@ def new(
 
 def list_stacks() -> None:
     """All stacks: what each extends, on which lab machine, its memory, raised since when."""
-    rows = table("stack", "extends", "lab machine", "memory", "raised since", unbroken=("stack",))
+    rows = table(
+        "stack", "extends", "lab machine", "memory", "raised since (UTC)", unbroken=("stack",)
+    )
     problems = []
     for row in inventory.rows():
         since = row.since[:16].replace("T", " ") or "yes" if row.raised else "-"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from artefacts import CommandFailed
 from lab import inventory, pulumi_cli
 from lab.main import app
 from lab.pulumi_cli import Known
@@ -138,6 +139,19 @@ def test_a_reset_asks_and_names_what_is_lost(
 
 def test_a_reset_that_is_told_yes_asks_nothing(project: Path, lab: Command) -> None:
     assert lab("machine", "reset", "--yes").exit_code == 0
+    assert done(project) == "reset"
+
+
+def test_a_reset_needs_no_backend_that_answers(
+    project: Path, lab: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline() -> dict[str, Known]:
+        raise CommandFailed("no route to s3")
+
+    monkeypatch.setattr(pulumi_cli, "stacks", offline)
+    shown = lab("machine", "reset", answer="y\n")
+    assert shown.exit_code == 0
+    assert "no route to s3" in shown.output
     assert done(project) == "reset"
 
 
