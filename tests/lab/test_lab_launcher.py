@@ -151,6 +151,22 @@ def test_a_stack_that_is_known_isn_t_made_again(
     assert calls(project) == [called]
 
 
+@pytest.mark.parametrize(
+    ("left", "made"), [("mini.json", False), ("mini.json.gz", False), ("mini.json.bak", True)]
+)
+def test_a_stack_that_was_removed_is_made_again(
+    project: Path, launch: Launch, left: str, made: bool
+) -> None:
+    (project / "known" / left).touch()
+    assert launch("preview --stack mini").returncode == 0
+    assert calls(project)[0].startswith("stack init mini") is made
+
+
+def test_a_stack_s_settings_may_be_in_another_file(project: Path, launch: Launch) -> None:
+    assert launch("up --stack other --config-file x.yaml").returncode == 0
+    assert calls(project)[-1].startswith("up --stack other --config-file x.yaml")
+
+
 def test_a_stack_that_another_preview_makes_at_the_same_moment_is_no_error(
     project: Path, launch: Launch
 ) -> None:
@@ -229,9 +245,12 @@ def test_the_lab_machine_is_started_where_a_setting_says_so(
 ) -> None:
     (project / "Pulumi.mini.yaml").write_text(settings)
     assert launch("preview --stack mini").returncode == 0
+    assert launch("refresh --stack mini").returncode == 0
     assert not (project / "started").exists()
-    assert launch("up --stack mini").returncode == 0
-    assert (project / "started").exists() is started
+    for kind in ("up", "destroy"):
+        assert launch(f"{kind} --stack mini").returncode == 0
+        assert (project / "started").exists() is started
+        (project / "started").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(("given", "told"), [("", False), ("x", True)])
