@@ -10,7 +10,7 @@ from config import stacks
 from config.settings import VIRTUAL
 from config.stacks import PROJECT
 from lab import inventory, pulumi_cli
-from lab.commands.context import chosen, screen
+from lab.commands.context import chosen, screen, tell_state
 from lab.locks import folder_of
 from labmachine import machine
 
@@ -59,11 +59,7 @@ def reset(
         typer.confirm(f"All that the lab machine has written goes.{lost} Reset it?", abort=True)
     machine.reset()
     for stack in racks:
-        screen.print(
-            f"Pulumi still knows the rack of {stack}. Before its next up: "
-            f"pulumi state delete --all --force --yes --stack {stack}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        tell_state(stack)
 
 
 @machine_app.command("status")
