@@ -134,7 +134,8 @@ def mismatches(settings: Settings, found: Survey, state: Mapping[str, Any]) -> I
         seed = settings.folder / "seed"
         yield Problem(
             "stack", stack, f"it was raised with another seed than {seed}, and no key of it fits",
-            "copy that file from the clone that raised it",
+            "copy that file from the clone that raised it; if it is lost: "
+            f"pulumi destroy --stack {stack}, then up",
         )  # fmt: skip
 
 
