@@ -33,7 +33,7 @@ down: setup ## destroy the stack; stop the lab machine if no other is raised on 
 	@$(PULUMI) destroy --stack "$$STACK" --yes --skip-preview
 	@$(LAB) machine down --unless-used
 
-clean: ## remove the lab machine, every stack's files and .venv; the cache stays (lab cache)
+clean: ## remove the lab machine, every stack's files and .venv; not while a rack would stay
 	@[ ! -x .venv/bin/lab ] || { $(LAB) removable && $(LAB) machine down; }
 	rm -rf .lab .venv
 

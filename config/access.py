@@ -51,8 +51,8 @@ class LabMachine:
         return f"ssh://{user}@{host}:{port}"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `lab:machine`: "local" or "ssh://[user@]host[:port]".
+    def parse(cls, text: str, stack: str) -> Self:
+        """Read a stack's `lab:machine`: "local" or "ssh://[user@]host[:port]".
 
         Raises:
             ConfigError: for anything else.
@@ -63,25 +63,25 @@ class LabMachine:
             parts = urlsplit(text)
             port = parts.port  # ValueError: no number, or none of a port
         except ValueError:
-            raise _no_machine(text) from None
+            raise _no_machine(text, stack) from None
         # No option (-oProxyCommand=...), no blank: it is a word of ssh's command line.
         host, user = parts.hostname or "", parts.username
         words = [host, *([user] if user is not None else [])]
         odd = any(not word or word.startswith("-") or not word.isprintable() for word in words)
         odd = odd or any(set(word) & set(" \"'\\%$`;&|<>") for word in words)
         if parts.scheme != "ssh" or odd or port == 0 or parts.password is not None:
-            raise _no_machine(text)
+            raise _no_machine(text, stack)
         if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise _no_machine(text)
+            raise _no_machine(text, stack)
         # urlsplit's hostname is in lower case, an alias needn't be
         written = parts.netloc.rpartition("@")[2]
         at = written.lower().find(host)
         return cls(host=written[at : at + len(host)], port=port, user=user)
 
 
-def _no_machine(text: str) -> ConfigError:
+def _no_machine(text: str, stack: str) -> ConfigError:
     rule = "one of: virtual, local, ssh://[user@]host[:port]"
-    remedy = "pulumi config set lab:machine ssh://root@HOST"
+    remedy = f"pulumi config set lab:machine ssh://root@HOST --stack {stack}"
     return ConfigError("the stack's settings", [Problem("lab:machine", text, rule, remedy)])
 
 

@@ -217,7 +217,7 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
             known_hosts=MACHINE_FOLDER / "known_hosts",
         )
     else:
-        lab = LabMachine.parse(machine)
+        lab = LabMachine.parse(machine, stack)
     cpu = option("cpu") or ("emulated" if machine == VIRTUAL else "host")
     if cpu not in CPUS:
         remedy = f"pulumi config rm lab:cpu --stack {stack}"

@@ -35,12 +35,18 @@ def main() -> NoReturn:
     """The console script `pulumi`."""
     arguments = sys.argv[1:]
     with told():
-        wanted = operation(arguments, Path.cwd())
         pulumi = pulumi_cli.pulumi()
-        if wanted is not None and project_folder(wanted.folder) == PROJECT:
-            stack = wanted.stack or _selected(pulumi)
-            if stack:
-                sys.exit(_operate(pulumi, wanted, stack.rsplit("/", 1)[-1], stack))
+        if project_folder(arguments, Path.cwd()) != PROJECT:
+            # The venv is activated, but that is none of this project's business.
+            os.execve(pulumi.program, ["pulumi", *arguments], os.environ)  # noqa: S606
+        wanted = operation(arguments)
+        stack = (wanted.stack or _selected(pulumi)) if wanted else None
+        if wanted and stack:
+            name = stack.rsplit("/", 1)[-1]
+            code = _operate(pulumi, wanted, name, stack)
+            if code and not wanted.has("--config-file"):
+                passphrase.check(name, pulumi.environment)
+            sys.exit(code)
         os.execve(pulumi.program, ["pulumi", *arguments], pulumi.environment)  # noqa: S606
 
 
@@ -54,7 +60,6 @@ def _selected(pulumi: Pulumi) -> str | None:
 def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
     if not wanted.has("--config-file"):
         stacks.require(stack)
-        passphrase.check(stack, pulumi.environment)
     if not wanted.changes:
         _init(pulumi, stack, full_name)
         return _run(pulumi, _named(wanted, full_name))
@@ -63,12 +68,14 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
         if wanted.kind == "up":
             _init(pulumi, stack, full_name)
-            _start_lab_machine(stack)
+            _start_lab_machine(wanted, stack)
             return _up(pulumi, wanted, stack, full_name)
         if not _exists(pulumi, stack):
             _say(f"Stack {stack} has no state in {pulumi.backend or 'the backend'}: nothing to do.")
             return 0
         _follow_folder(stack)
+        if wanted.kind == "destroy":
+            _start_lab_machine(wanted, stack)
         own = _named(wanted, full_name)
         if wanted.kind == "refresh" and not any(map(wanted.has, PENDING)):
             # What was being made when a run was killed: every step here can be done again.
@@ -89,7 +96,8 @@ def _exists(pulumi: Pulumi, stack: str) -> bool:
     """Whether the backend has the stack."""
     if folder := folder_of(pulumi.backend):
         kept = folder / ".pulumi" / "stacks" / pulumi_cli.project_name()
-        return any(kept.glob(f"{stack}.json*"))
+        # Beside these may be what is left of a stack that was removed, STACK.json.bak.
+        return any((kept / f"{stack}.json{end}").exists() for end in ("", ".gz"))
     return stack in pulumi_cli.stacks()
 
 
@@ -104,7 +112,9 @@ def _init(pulumi: Pulumi, stack: str, full_name: str) -> None:
             raise
 
 
-def _start_lab_machine(stack: str) -> None:
+def _start_lab_machine(wanted: Operation, stack: str) -> None:
+    if wanted.has("--config-file"):  # its options aren't those of the stack's own file
+        return
     option = stacks.options(stack)
     if option("start") == "true" and (option("machine") or VIRTUAL) == VIRTUAL:
         machine.up()

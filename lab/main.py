@@ -4,6 +4,8 @@ Owns which stack is meant and what is a command. Leaves the commands to `lab.com
 `lab.errors`.
 """
 
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -28,5 +30,8 @@ def choose(
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no arrows, e.g. Latin-1
     with told():
         app()

@@ -27,7 +27,6 @@ class Operation:
 
     kind: str
     stack: str | None
-    folder: Path
     arguments: tuple[str, ...]
 
     @property
@@ -40,25 +39,21 @@ class Operation:
         return any(each.split("=", 1)[0] == option for each in self.arguments)
 
 
-def operation(arguments: Sequence[str], folder: Path) -> Operation | None:
-    """The operation that Pulumi's arguments name; None: another command, or a question for help.
-
-    `folder` is the current one.
-    """
+def operation(arguments: Sequence[str]) -> Operation | None:
+    """The operation that Pulumi's arguments name; None: another command, or a question for help."""
     if any(each in HELP for each in arguments):
         return None
     command = _command(arguments)
     if command not in OPERATIONS:
         return None
-    stack = _value(arguments, STACK)
+    return Operation(OPERATIONS[command], _value(arguments, STACK), tuple(arguments))
+
+
+def project_folder(arguments: Sequence[str], folder: Path) -> Path | None:
+    """The folder whose Pulumi.yaml counts: the one that is named, else `folder`, or one above."""
     inside = _value(arguments, FOLDER)
-    where = folder / inside if inside else folder
-    return Operation(OPERATIONS[command], stack, where.resolve(), tuple(arguments))
-
-
-def project_folder(folder: Path) -> Path | None:
-    """The folder whose Pulumi.yaml counts: this one or the nearest above it."""
-    for each in (folder, *folder.parents):
+    start = (folder / inside if inside else folder).resolve()
+    for each in (start, *start.parents):
         if (each / "Pulumi.yaml").is_file():
             return each
     return None

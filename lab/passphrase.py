@@ -1,8 +1,9 @@
-"""Whether the user's passphrase is the one a stack was made with, asked before Pulumi fails on it.
+"""Whether the user's passphrase is the one a stack was made with, asked when Pulumi has failed.
 
-Owns that check and its remedy. Leaves encryption to Pulumi: `encryptionsalt` in a settings file is
-"v1:SALT:" and a known text encrypted with the passphrase's key
-(pulumi, sdk/go/common/resource/config/crypt.go: PBKDF2 with SHA-256, AES-256-GCM).
+Owns that check, half a second of computing, and the remedy that Pulumi doesn't tell. Leaves
+encryption to Pulumi: `encryptionsalt` in a settings file is "v1:SALT:" and a known text encrypted
+with the passphrase's key (pulumi, sdk/go/common/resource/config/crypt.go: PBKDF2 with SHA-256,
+AES-256-GCM).
 """
 
 import base64

@@ -134,7 +134,8 @@ def mismatches(settings: Settings, found: Survey, state: Mapping[str, Any]) -> I
         seed = settings.folder / "seed"
         yield Problem(
             "stack", stack, f"it was raised with another seed than {seed}, and no key of it fits",
-            "copy that file from the clone that raised it",
+            "copy that file from the clone that raised it; if it is lost: "
+            f"pulumi destroy --stack {stack}, then up",
         )  # fmt: skip
 
 
@@ -161,7 +162,8 @@ def _names(settings: Settings, found: Survey) -> Iterator[Problem]:
 
 
 def _networks(settings: Settings, found: Survey) -> Iterator[Problem]:
-    own = {names.bridge(settings.stack, network) for network in settings.topology.networks}
+    tag = names.owner_tag(settings.stack)
+    own = {bridge for bridge, owner in found.bridges.items() if owner == tag}
     for name, network in settings.topology.networks.items():
         for device, other in found.networks:
             if device not in own and other.overlaps(network.cidr):
@@ -194,8 +196,9 @@ def _memory(settings: Settings, found: Survey) -> Iterator[Problem]:
     has = settings.memory or found.memory
     own = names.owner_tag(settings.stack)
     others: dict[str, int] = {}
-    for domain in found.domains.values():
-        if domain.owner != own:
+    for name, domain in found.domains.items():
+        # A rack's machine that is off will be switched on; what others have off is their business.
+        if domain.owner != own and (domain.owner or name in found.running):
             taken = domain.memory + bill.NODE_OVERHEAD
             others[domain.owner] = others.get(domain.owner, 0) + taken
     need = bill.bill(settings.topology).memory

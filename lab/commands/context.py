@@ -40,6 +40,15 @@ def chosen(context: typer.Context) -> Chosen:
     return found
 
 
+def tell_state(stack: str) -> None:
+    """Say what is to be done with Pulumi's state of a rack that is gone."""
+    screen.print(
+        f"Pulumi still knows the rack of {stack}. Before its next up: "
+        f"pulumi state delete --all --force --yes --stack {stack}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
 def table(*columns: str, unbroken: tuple[str, ...] = (), title: str | None = None) -> Table:
     """A table without frames; a column of `unbroken` is never cut, others are wrapped.
 

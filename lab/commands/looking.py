@@ -144,7 +144,7 @@ def diagram(
         file = settings.folder / "rack.svg"
         write(file, picture)
     else:
-        file.write_text(picture)
+        file.write_text(picture, encoding="utf-8")
     screen.print(str(file), highlight=False, soft_wrap=True)
 
 

@@ -10,7 +10,7 @@ from config import stacks
 from config.settings import VIRTUAL
 from config.stacks import PROJECT
 from lab import inventory, pulumi_cli
-from lab.commands.context import chosen, screen
+from lab.commands.context import chosen, screen, tell_state
 from lab.locks import folder_of
 from labmachine import machine
 
@@ -49,17 +49,17 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Switch it off and forget all that it and the racks on it have written."""
-    racks = _racks()
+    try:
+        racks = _racks()
+    except CommandFailed as error:  # it can be done all the same
+        racks = []
+        print(f"which racks are on it can't be told: {error}", file=sys.stderr)
     if not yes:
         lost = f" The racks of these stacks are lost: {', '.join(racks)}." if racks else ""
         typer.confirm(f"All that the lab machine has written goes.{lost} Reset it?", abort=True)
     machine.reset()
     for stack in racks:
-        screen.print(
-            f"Pulumi still knows the rack of {stack}. Before its next up: "
-            f"pulumi state delete --all --force --yes --stack {stack}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        tell_state(stack)
 
 
 @machine_app.command("status")

@@ -12,7 +12,7 @@ from config.settings import PROJECT, stack_folder
 from lab import build as building
 from lab import clear as clearing
 from lab import experiments, inventory, pulumi_cli, runs
-from lab.commands.context import chosen, screen, table
+from lab.commands.context import chosen, screen, table, tell_state
 from lab.locks import clear_dead
 from lab.timeline import Timeline, timeline
 
@@ -28,7 +28,9 @@ def new(
 
 def list_stacks() -> None:
     """All stacks: what each extends, on which lab machine, its memory, raised since when."""
-    rows = table("stack", "extends", "lab machine", "memory", "raised since", unbroken=("stack",))
+    rows = table(
+        "stack", "extends", "lab machine", "memory", "raised since (UTC)", unbroken=("stack",)
+    )
     problems = []
     for row in inventory.rows():
         since = row.since[:16].replace("T", " ") or "yes" if row.raised else "-"
@@ -82,13 +84,18 @@ def clear(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
-    """Remove the stack's rack from its lab machine without Pulumi, whose state of it is lost."""
+    """Remove the stack's rack from its lab machine without Pulumi, whose state of it is lost.
+
+    Where Pulumi has the state, `pulumi destroy` is the way.
+    """
     settings = chosen(context).settings()
     if not yes:
         what = f"All that carries the tag of stack {settings.stack} on {settings.lab.name} goes"
         typer.confirm(f"{what}, its volumes too. Remove it?", abort=True)
     with runs.only(settings.stack, "lab clear"):
         clearing.clear(settings)
+    if settings.stack in inventory.raised():
+        tell_state(settings.stack)
 
 
 def build(context: typer.Context) -> None:

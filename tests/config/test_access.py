@@ -108,7 +108,7 @@ def said_of(tmp_path: Path, *words: str) -> list[str]:
 def test_a_real_lab_machine_is_what_the_user_s_own_configuration_says(
     tmp_path: Path, text: str, address: str, proxy: str
 ) -> None:
-    lab = LabMachine.parse(text)
+    lab = LabMachine.parse(text, "mini")
     words = [*(["-p", str(lab.port)] if lab.port else []), *(["-l", lab.user] if lab.user else [])]
     said = said_of(tmp_path, *words, str(lab.host))
     local = next(line for line in said_of(tmp_path, "nowhere") if line.startswith("user "))
@@ -133,12 +133,12 @@ def test_a_real_lab_machine_is_what_the_user_s_own_configuration_says(
 )  # fmt: skip
 def test_what_isn_t_an_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="lab:machine"):
-        LabMachine.parse(text)
+        LabMachine.parse(text, "mini")
 
 
 @pytest.mark.parametrize(
     ("text", "host", "port"), [("ssh://MyLab", "MyLab", None), ("ssh://[::1]:23", "::1", 23)]
 )
 def test_an_address_is_taken_as_it_is_written(text: str, host: str, port: int | None) -> None:
-    lab = LabMachine.parse(text)
+    lab = LabMachine.parse(text, "mini")
     assert (lab.host, lab.port, lab.user) == (host, port, None)

@@ -74,7 +74,7 @@ def test_a_stack_s_name_fits_pulumi_md_and_lvm(stack: str) -> None:
 @pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path"])
 def test_a_wrong_lab_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="lab:machine"):
-        LabMachine.parse(text)
+        LabMachine.parse(text, "mini")
 
 
 def test_a_wrong_cpu_is_refused() -> None:

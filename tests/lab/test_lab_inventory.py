@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from artefacts import CommandFailed
 from lab import inventory, pulumi_cli
 from lab.main import app
 from lab.pulumi_cli import Known
@@ -53,6 +54,11 @@ def lab(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
     for what in ("up", "down", "reset"):
         monkeypatch.setattr(f"lab.commands.machine.machine.{what}", note(what))
+    for place in ("config.settings", "lab.runs"):
+        monkeypatch.setattr(f"{place}.stack_folder", lambda _: project)
+    monkeypatch.setattr("config.settings.Settings.ssh_config", Path("ssh_config"))
+    cleared = note("clear")
+    monkeypatch.setattr("lab.commands.stacks.clearing.clear", lambda _: cleared())
 
     def run(*words: str, stack: str = "mini", answer: str | None = None) -> Result:
         return CliRunner().invoke(app, ["--stack", stack, *words], input=answer)
@@ -138,6 +144,33 @@ def test_a_reset_asks_and_names_what_is_lost(
 
 def test_a_reset_that_is_told_yes_asks_nothing(project: Path, lab: Command) -> None:
     assert lab("machine", "reset", "--yes").exit_code == 0
+    assert done(project) == "reset"
+
+
+@pytest.mark.parametrize(
+    ("stack", "answer", "told"),
+    [("mini", "y\n", True), ("five", "y\n", False), ("mini", "\n", None), ("mini", None, None)],
+)
+def test_clearing_asks_and_says_what_pulumi_still_knows(
+    lab: Command, project: Path, stack: str, answer: str | None, told: bool | None
+) -> None:
+    """None: nothing is done."""
+    shown = lab("clear", stack=stack, answer=answer)
+    assert shown.exit_code == (1 if told is None else 0)
+    assert done(project) == ("" if told is None else "clear")
+    assert ("pulumi state delete --all" in shown.output) is bool(told)
+
+
+def test_a_reset_needs_no_backend_that_answers(
+    project: Path, lab: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline() -> dict[str, Known]:
+        raise CommandFailed("no route to s3")
+
+    monkeypatch.setattr(pulumi_cli, "stacks", offline)
+    shown = lab("machine", "reset", answer="y\n")
+    assert shown.exit_code == 0
+    assert "no route to s3" in shown.output
     assert done(project) == "reset"
 
 

@@ -22,7 +22,7 @@ SALT = "v1:Q6fweDb5Blk=:v1:Rs5sXXLmIQSuEXB0:BZiX5ogpnBmKV02BnFWKvF31f23Zzw=="  #
 STANDIN = """#!/bin/sh
 cd "$STANDIN" || exit 1
 echo "$*" >>calls
-echo "${PULUMI_STACK:-}|${PULUMI_DEBUG_COMMANDS:-}" >>environments
+echo "${PULUMI_BACKEND_URL:-}|${PULUMI_DEBUG_COMMANDS:-}|" >>environments
 case "$*" in
     "stack --show-name"*) [ -e selected ] || exit 255; cat selected; exit ;;
     "stack ls"*) echo "[]"; exit ;;
@@ -151,6 +151,22 @@ def test_a_stack_that_is_known_isn_t_made_again(
     assert calls(project) == [called]
 
 
+@pytest.mark.parametrize(
+    ("left", "made"), [("mini.json", False), ("mini.json.gz", False), ("mini.json.bak", True)]
+)
+def test_a_stack_that_was_removed_is_made_again(
+    project: Path, launch: Launch, left: str, made: bool
+) -> None:
+    (project / "known" / left).touch()
+    assert launch("preview --stack mini").returncode == 0
+    assert calls(project)[0].startswith("stack init mini") is made
+
+
+def test_a_stack_s_settings_may_be_in_another_file(project: Path, launch: Launch) -> None:
+    assert launch("up --stack other --config-file x.yaml").returncode == 0
+    assert calls(project)[-1].startswith("up --stack other --config-file x.yaml")
+
+
 def test_a_stack_that_another_preview_makes_at_the_same_moment_is_no_error(
     project: Path, launch: Launch
 ) -> None:
@@ -189,6 +205,19 @@ def test_a_stack_that_is_named_goes_before_the_environment_s(project: Path, laun
     assert calls(project) == ["destroy --stack mini"]
 
 
+@pytest.mark.parametrize("line", ["up --stack mni", "stack ls", "version"])
+def test_another_project_s_folder_keeps_its_environment(
+    project: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """The venv may be activated there too."""
+    monkeypatch.setenv("STANDIN", str(project))
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    monkeypatch.chdir(project.parent)
+    assert launch(line).returncode == 0
+    assert calls(project) == [line]
+    assert (project / "environments").read_text() == "||\n"
+
+
 def test_without_any_stack_pulumi_asks_which(project: Path, launch: Launch) -> None:
     assert launch("up").returncode == 0
     assert calls(project)[-1] == "up"
@@ -216,20 +245,23 @@ def test_the_lab_machine_is_started_where_a_setting_says_so(
 ) -> None:
     (project / "Pulumi.mini.yaml").write_text(settings)
     assert launch("preview --stack mini").returncode == 0
+    assert launch("refresh --stack mini").returncode == 0
     assert not (project / "started").exists()
-    assert launch("up --stack mini").returncode == 0
-    assert (project / "started").exists() is started
+    for kind in ("up", "destroy"):
+        assert launch(f"{kind} --stack mini").returncode == 0
+        assert (project / "started").exists() is started
+        (project / "started").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize(("given", "code"), [("", 0), ("x", 1)])
-def test_another_project_s_passphrase_is_told(
-    project: Path, launch: Launch, given: str, code: int
+@pytest.mark.parametrize(("given", "told"), [("", False), ("x", True)])
+def test_another_project_s_passphrase_is_told_when_pulumi_fails(
+    project: Path, launch: Launch, given: str, told: bool
 ) -> None:
     (project / "Pulumi.mini.yaml").write_text(f"encryptionsalt: {SALT}\n")
+    (project / "code").write_text("255")
     done = launch("preview --stack mini", PULUMI_CONFIG_PASSPHRASE=given)
-    assert done.returncode == code
-    assert ("unset PULUMI_CONFIG_PASSPHRASE" in done.stderr) is bool(code)
-    assert (calls(project) == []) is bool(code)
+    assert done.returncode == (1 if told else 255)
+    assert ("unset PULUMI_CONFIG_PASSPHRASE" in done.stderr) is told
 
 
 @pytest.mark.parametrize("salt", ["", "v2:x", "v1:a:v1:b:c", "v1:AAAA:v2:AAAA:AAAA"])

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from artefacts import CommandFailed
+from config.settings import PROJECT
 from lab.main import main
 
 Command = Callable[..., tuple[int, str, str]]
@@ -163,3 +166,14 @@ def test_addresses_and_urls_are_whole_on_80_columns(
     assert [word for word in whole if word not in out] == []
     rows = [each for each in out.splitlines() if "→" not in each]
     assert [each for each in rows if len(each) > 80] == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_arrows_is_no_error(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from lab.main import main; main()", "--stack", "mini", "report"],
+        cwd=PROJECT, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"NBD" in done.stdout

@@ -6,7 +6,6 @@ import pytest
 
 from lab.operation import operation, project_folder
 
-HERE = Path("/here")
 KINDS = {
     "up --stack mini": ("up", "mini"),
     "update -s mini": ("up", "mini"),
@@ -27,32 +26,34 @@ OTHERS = (
 
 @pytest.mark.parametrize("line", KINDS)
 def test_an_operation_and_its_stack(line: str) -> None:
-    found = operation(line.split(), HERE)
+    found = operation(line.split())
     assert found is not None
     assert (found.kind, found.stack) == KINDS[line]
     assert found.arguments == tuple(line.split())
-    assert found.folder == HERE
 
 
 @pytest.mark.parametrize("line", OTHERS)
 def test_any_other_command_is_pulumi_s_alone(line: str) -> None:
-    assert operation(line.split(), HERE) is None
+    assert operation(line.split()) is None
 
 
 @pytest.mark.parametrize(
-    ("line", "folder"),
-    [("up -C /there", "/there"), ("--cwd=sub up", "/here/sub"), ("up --cwd ..", "/")],
+    ("line", "inner", "outer"),
+    [
+        ("up", "a/b", "."),
+        ("-C a/c up", ".", "a/c"),
+        ("stack ls --cwd=c", "a", "a/c"),
+        ("up --cwd ..", "a/c", "."),
+    ],
 )
-def test_another_folder_is_looked_at(line: str, folder: str) -> None:
-    found = operation(line.split(), HERE)
-    assert found is not None
-    assert found.folder == Path(folder)
+def test_the_nearest_project_counts(tmp_path: Path, line: str, inner: str, outer: str) -> None:
+    for folder in ("a/b", "a/c"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in (".", "a/c"):
+        (tmp_path / folder / "Pulumi.yaml").touch()
+    found = project_folder(line.split(), tmp_path / inner)
+    assert found == (tmp_path / outer).resolve()
 
 
-def test_the_nearest_project_counts(tmp_path: Path) -> None:
-    inner = tmp_path / "a" / "b"
-    inner.mkdir(parents=True)
-    (tmp_path / "Pulumi.yaml").touch()
-    assert project_folder(inner) == tmp_path
-    (inner / "Pulumi.yaml").touch()
-    assert project_folder(inner) == inner
+def test_there_may_be_none(tmp_path: Path) -> None:
+    assert project_folder(["version"], tmp_path) is None

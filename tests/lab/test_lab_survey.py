@@ -41,6 +41,7 @@ OTHER = {
     "own lan": ["address|enp3s0|10.77.3.50/24"],
     "file system": ["disk|disk2|ext4|"],
     "no rack's": ["domain|mini-laptop||1024"],
+    "somebody's machine": ["domain|vm||8388608", "running|vm"],
 }  # fmt: skip
 NAMES_BOTH = {"lan", "disk", "memory", "name"}
 KEY = {"lan": "networks.lan.cidr", "disk": "array.disks", "memory": "machines.*.memory",
@@ -50,6 +51,11 @@ HOLDS = {
     "another network": ["bridge|q-lan|rack-lab.q", "address|q-lan|10.78.3.254/24"],
     "another disk": ["disk|disk5|linux_raid_member|any:rack-quorum"],
     "memory that is left": ["domain|q-laptop|rack-lab.q|1048576"],
+    "somebody's machine that is off": ["domain|vm||8388608"],
+    "a network that this stack had before": [
+        "bridge|mini-old|rack-lab.mini",
+        "address|mini-old|10.77.3.254/24",
+    ],
     "a blank group": ["group|rack-q|rack-lab.q,rack-lab.blank"],
 }
 

@@ -54,6 +54,7 @@ def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(start: St
         assert run.returncode == 0, shown
         assert f"Previewing update ({stack})" in shown
         assert f"pulumi:pulumi:Stack rack-lab-{stack} create" in shown
+        assert "admin_key" in shown  # by which a clone with another seed is told
         assert not stack_folder(stack).exists()
 
 
@@ -93,3 +94,31 @@ def test_the_passphrase_is_the_user_s_from_the_first_command_on(start: Start) ->
     shown, _ = run.communicate()
     assert run.returncode == 1
     assert "was made with another passphrase" in shown
+
+
+# What a lab machine says that has a rack of stack plain-one.
+PROGRAMS = {
+    "virsh": "", "vgs": "", "ip": "", "lsblk": "",
+    "ovs-vsctl": 'case "$*" in *list-br) echo b ;; *) echo rack-lab.plain-one ;; esac',
+}  # fmt: skip
+
+
+def test_a_rack_that_this_state_doesn_t_have_is_refused_before_the_first_resource(
+    start: Start, tmp_path: Path
+) -> None:
+    for name, script in PROGRAMS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    settings = PROJECT / "Pulumi.plain-one.yaml"
+    settings.write_text("config: {lab:topology: mini, lab:machine: local}\n")
+    # Were it not refused, nothing but the component would be made.
+    only = ("--target", "**::rack:lab:Rack::plain-one")
+    run = start(
+        "up", "--stack", "plain-one", "--yes", "--skip-preview", *only,
+        PATH=f"{tmp_path}:/usr/bin:/bin",
+    )  # fmt: skip
+    shown, _ = run.communicate()
+    assert run.returncode != 0
+    assert "this Pulumi state doesn't have it" in shown
+    assert "lab --stack plain-one clear" in shown
+    assert "Nothing was changed" in shown

@@ -95,13 +95,13 @@ func unreachable(h *host, err error) string {
 }
 
 func remedy(h *host) string {
-	name := h.name()
-	if name == labMachine || name == "this machine" || strings.HasPrefix(name, "127.") {
-		return "start the lab machine: lab machine up (or lab doctor to see what is wrong)"
-	}
 	lab := "lab"
 	if stack := h.stack(); stack != "" {
 		lab += " --stack " + stack
+	}
+	name := h.name()
+	if name == labMachine || name == "this machine" || strings.HasPrefix(name, "127.") {
+		return fmt.Sprintf("start the lab machine: %[1]s machine up (or %[1]s doctor to see what is wrong)", lab)
 	}
 	return fmt.Sprintf("switch the node on: %[2]s power %[1]s on (or %[2]s ssh %[1]s to look)", name, lab)
 }
