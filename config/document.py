@@ -152,7 +152,8 @@ class _Reader:
         name = self._scalar(node) if isinstance(node, yaml.ScalarNode) else node
         if isinstance(name, bool) or name is None:
             raise _Refused(
-                node, f"the name {node.value or 'null'}", "to YAML that is no text",
+                node, f"the name {node.value or 'null'}",
+                "a name is a text, and YAML reads that as a truth value or as nothing",
                 f'put it in quotes, "{node.value}", or choose another name',
             )  # fmt: skip
         if not isinstance(name, str | int):

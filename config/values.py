@@ -45,7 +45,9 @@ def _name(value: str) -> str:
             "dash at its end; rename it, e.g. storage1"
         )
     if value in RESERVED:
-        raise ValueError(f"{value} has a meaning of its own here; rename it, e.g. storage1")
+        raise ValueError(
+            f"{value} is what `lab`, ssh_config or /etc/hosts call something else; rename it"
+        )
     if value.startswith(LVM_RESERVED):
         begins = " or ".join(LVM_RESERVED)
         raise ValueError(f"LVM keeps names that begin with {begins}; rename it, e.g. storage1")

@@ -25,6 +25,7 @@ def test_a_new_experiment_is_the_rack_it_extends(project: Path) -> None:
     files = experiments.new("try", "rack")
     assert files == (project / "config/try.yaml", project / "Pulumi.try.yaml")
     assert load_topology(files[0], "x") == load_topology(project / "config/rack.yaml", "x")
+    assert files[0].read_text().startswith("# yaml-language-server: $schema=topology.schema.json\n")
     assert files[1].read_text() == "config:\n  lab:topology: try\n"
 
 
