@@ -18,7 +18,7 @@ EVENTS = .lab/stacks/$(STACK)/events.json
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup
+.PHONY: up preview refresh down clean check built test test-hosts test-programs test-machines test-rack test-control test-moving bench bench-graph bench-rack bench-vagrant env setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@.venv/bin/lab machine up
@@ -41,7 +41,7 @@ clean: ## remove artefacts, the lab machine and every stack's files
 	@[ ! -x .venv/bin/lab ] || .venv/bin/lab machine down
 	rm -rf .cache .lab .venv
 
-check: setup ## the quick checks, under a minute
+check: setup-tests ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
@@ -101,3 +101,6 @@ env: setup
 
 setup:
 	@./setup.sh
+
+setup-tests:
+	@./setup.sh tests
