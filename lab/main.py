@@ -274,7 +274,7 @@ def logs(context: typer.Context, name: str) -> None:
 def show_timeline(context: typer.Context, events: Path) -> None:
     """What an `up` took, from its event log; kept as timeline.json in the stack's folder."""
     stack = context.obj.stack
-    state = json.loads(run(["pulumi", "stack", "export", "--stack", stack]))
+    state = json.loads(run(["pulumi", "stack", "export", "--stack", stack], env=os.environ))
     resources = state["deployment"].get("resources", [])
     found = timeline(events.read_text().splitlines(), resources)
     if found is None:
