@@ -42,13 +42,14 @@ def read_edits(path: Path) -> tuple[Edit, ...]:
     return tuple(Edit(**each | {key: "\n".join(each[key]) for key in lines}) for each in found)
 
 
-def go(folder: Path, *arguments: str) -> str:
-    """The output of `go ARGUMENTS` in `folder`.
+def go(folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    """The output of `go ARGUMENTS` in `folder`, with more variables in the environment.
 
     Raises:
         CommandFailed: if go is missing or fails; the message ends with its last lines.
     """
-    return run(["go", *arguments], cwd=folder, env=_environment(), hint=NEEDS_GO)
+    env = _environment() | dict(variables or {})
+    return run(["go", *arguments], cwd=folder, env=env, hint=NEEDS_GO)
 
 
 def program_key(
