@@ -17,7 +17,7 @@ PULUMI = .venv/bin/pulumi
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup
+.PHONY: up preview refresh down clean check built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) machine up
@@ -37,7 +37,7 @@ clean: ## remove the lab machine, every stack's files and .venv; not while a rac
 	@[ ! -x .venv/bin/lab ] || { $(LAB) removable && $(LAB) machine down; }
 	rm -rf .lab .venv
 
-check: setup ## the quick checks, under a minute
+check: setup-tests ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
@@ -107,3 +107,6 @@ test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary
 
 setup:
 	@./setup.sh
+
+setup-tests:
+	@./setup.sh tests

@@ -1,9 +1,11 @@
 #!/bin/sh
 # What must be on this machine before anything else: system packages, and the Python
 # environment with everything pinned in requirements.lock. Run again, it does nothing.
-# Asks once before apt; not with YES=1, CI set, or no terminal.
+# Asks once before apt; not with YES=1, CI set, or no terminal. `./setup.sh tests` installs what
+# only the tests need, too.
 set -eu
 cd "$(dirname "$0")"
+for_tests=${1:-}
 
 # Nothing that the user has exported changes what is installed: the same list as for builds.
 if [ -z "${RACK_LAB_CLEAN:-}" ]; then
@@ -13,7 +15,7 @@ if [ -z "${RACK_LAB_CLEAN:-}" ]; then
         case $name in '' | '#'*) continue ;; esac
         if eval "[ -n \"\${$name+set}\" ]"; then eval "set -- \"\$@\" \"$name=\$$name\""; fi
     done <artefacts/kept-variables
-    exec env -i "$@" /bin/sh ./setup.sh
+    exec env -i "$@" /bin/sh ./setup.sh "$for_tests"
 fi
 umask 022
 # --- the environment is clean ---
@@ -48,8 +50,11 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 packages='bc bison debian-archive-keyring dosfstools e2fsprogs flex gcc git graphviz libc6-dev libelf-dev libssl-dev
-    libvirt-clients libvirt-daemon make mmdebstrap mtools openssh-client openssh-server python3-venv qemu-system-x86
-    qemu-utils shellcheck squashfs-tools syslinux syslinux-common uidmap xsltproc xz-utils'
+    make mmdebstrap mtools openssh-client python3-venv qemu-utils squashfs-tools syslinux syslinux-common uidmap
+    xsltproc xz-utils'
+# Some of these start servers, which nobody should get who only wants a rack.
+[ "$for_tests" != tests ] ||
+    packages="$packages libvirt-clients libvirt-daemon openssh-server qemu-system-x86 shellcheck"
 
 missing=''
 for package in $packages; do

@@ -149,8 +149,18 @@ def mark_used(folder: Path) -> None:
         os.utime(folder)
 
 
+def shared_folder(kind: str, name: str) -> Path:
+    """The folder `<cache>/<kind>/<name>` that a program keeps its own cache in."""
+    folder = cache_root() / kind / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        lock_of(folder).touch()
+    mark_used(folder)
+    return folder
+
+
 def lock_of(artefact: Path) -> Path:
-    """The file that whoever builds or removes the artefact holds locked."""
+    """The file that whoever builds or removes the artefact holds locked; every artefact has it."""
     return artefact.with_name(f".{artefact.name}.lock")
 
 
@@ -183,9 +193,10 @@ def locked(path: Path, *, waiting: str = "") -> Iterator[bool]:
 
 def sweep(root: Path) -> None:
     """Remove the work folders of builds that were killed; whose lock is held isn't dead."""
-    for work in root.glob("*/.*"):
-        if work.is_dir():
-            lock = work.with_name(f"{work.name.rpartition('.')[0]}.lock")
+    for work in root.glob("*/.*.*"):
+        lock = work.with_name(f"{work.name.rpartition('.')[0]}.lock")
+        # LAB_CACHE may be a folder with other things in it: what has no lock isn't ours
+        if work.is_dir() and lock.exists():
             with locked(lock) as dead:
                 if dead:
                     remove_tree(work)

@@ -33,6 +33,14 @@ def environment() -> dict[str, str]:
     return kept | OWN | {"PATH": search_path()}
 
 
+def users_environment() -> dict[str, str]:
+    """What acts for the user is started with: ssh, and a lab machine that is this one.
+
+    His own variables, as his ssh may need any of them; but the language is one that is read here.
+    """
+    return {**os.environ, "LC_ALL": OWN["LC_ALL"]}
+
+
 def search_path() -> str:
     """PATH: this Python environment, the system's folders, then what else the user has.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from artefacts.cache import cache_root, cached, digest, mark_used
+from artefacts.cache import cache_root, cached, digest, shared_folder
 from artefacts.environment import environment
 from artefacts.process import CommandFailed, run
 
@@ -42,13 +42,14 @@ def read_edits(path: Path) -> tuple[Edit, ...]:
     return tuple(Edit(**each | {key: "\n".join(each[key]) for key in lines}) for each in found)
 
 
-def go(folder: Path, *arguments: str) -> str:
-    """The output of `go ARGUMENTS` in `folder`.
+def go(folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    """The output of `go ARGUMENTS` in `folder`, with more variables in the environment.
 
     Raises:
         CommandFailed: if go is missing or fails; the message ends with its last lines.
     """
-    return run(["go", *arguments], cwd=folder, env=_environment(), hint=NEEDS_GO)
+    env = _environment() | dict(variables or {})
+    return run(["go", *arguments], cwd=folder, env=env, hint=NEEDS_GO)
 
 
 def program_key(
@@ -135,9 +136,6 @@ def _version() -> str:
 
 def _environment() -> dict[str, str]:
     home = cache_root() / "go"
-    for folder in (home / "mod", home / "build"):
-        folder.mkdir(parents=True, exist_ok=True)
-        mark_used(folder)
     return {
         **environment(),
         **_users_downloads(),
@@ -148,8 +146,8 @@ def _environment() -> dict[str, str]:
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=readonly",
         "GOPATH": str(home),
-        "GOMODCACHE": str(home / "mod"),
-        "GOCACHE": str(home / "build"),
+        "GOMODCACHE": str(shared_folder("go", "mod")),
+        "GOCACHE": str(shared_folder("go", "build")),
         "XDG_CONFIG_HOME": str(home / "config"),  # where go keeps its usage counters
     }
 

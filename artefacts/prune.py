@@ -33,7 +33,8 @@ class Entry:
 def entries() -> list[Entry]:
     """All artefacts, by name; those that share a file by hard links share its size."""
     seen: set[tuple[int, int]] = set()
-    folders = sorted(each for each in cache_root().glob("*/[!.]*") if each.is_dir())
+    found = cache_root().glob("*/[!.]*")
+    folders = sorted(each for each in found if each.is_dir() and lock_of(each).exists())
     return [Entry(each, _size(each, seen), each.stat().st_mtime) for each in folders]
 
 

@@ -6,6 +6,7 @@ one, which is drift; the next `up` shows it too, and keeps the commit. Leaves co
 control plane (docs/control-plane.md), looking to the `lab` command.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,7 +58,7 @@ def _kept(props: Mapping[str, Any]) -> dict[str, Any]:
 
 def _seen(props: Mapping[str, Any]) -> str:
     look = ["lab", "--stack", props["stack"], "committed", props["machine"]]
-    return run(look, cwd=PROJECT).strip()
+    return run(look, cwd=PROJECT, env=os.environ).strip()
 
 
 class Commit(Resource, module="rack", name="Commit"):

@@ -20,7 +20,7 @@ from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.topology import BootServer
 from guest import consul
-from lab.remote import VIRSH, ask, reachable, shell_argv
+from lab.remote import VIRSH, ask, on_lab_machine, reachable
 
 CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "64M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
@@ -205,7 +205,7 @@ def _write_device(settings: Settings, disk: Path, device: str) -> None:
         end = _data_end(source.fileno())
         content = source.read(end)
     command = f"dd of={shlex.quote(device)} bs=1M iflag=fullblock conv=fsync status=none"
-    run([*shell_argv(settings, access.LAB_MACHINE), command], stdin=content)
+    on_lab_machine(settings, command, stdin=content)
 
 
 def _data_end(file: int) -> int:

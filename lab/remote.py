@@ -12,6 +12,7 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from artefacts import CommandFailed, run
+from artefacts.environment import users_environment
 from config import access, addressing
 from config.settings import PROJECT, Settings
 from config.topology import Server
@@ -44,6 +45,7 @@ def ask(
     """
     return run(
         [*shell_argv(settings, machine), shlex.join(str(word) for word in command)],
+        env=users_environment(),
         stdin=stdin,
         output=output,
         timeout_s=timeout_s,
@@ -77,6 +79,7 @@ def on_lab_machine(
     """Run a shell script on the lab machine and return its output."""
     return run(
         [*shell_argv(settings, access.LAB_MACHINE), script],
+        env=users_environment(),
         stdin=stdin,
         timeout_s=timeout_s,
         hint=_look_at(settings, access.LAB_MACHINE),

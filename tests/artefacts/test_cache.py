@@ -173,3 +173,14 @@ def test_prune_leaves_what_another_run_holds() -> None:
     with locked(lock_of(made)):
         assert prune.prune(30) == []
     assert [each.name for each in prune.prune(30)] == ["thing/held"]
+
+
+def test_what_else_is_in_the_folder_is_left(cache: Path) -> None:
+    """LAB_CACHE=$HOME, say."""
+    for name in ("src/.git", "src/.git.work", "src/old"):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (0, 0))
+    _artefact("one", days=31)
+    assert [each.name for each in prune.prune(30)] == ["thing/one"]
+    _artefact("two")
+    assert sorted(each.name for each in (cache / "src").iterdir()) == [".git", ".git.work", "old"]

@@ -31,6 +31,7 @@ def _run(
     *,
     without: str = "",
     sysctls: Mapping[str, str] = MappingProxyType({}),
+    arguments: tuple[str, ...] = (),
 ) -> tuple[int, list[str]]:
     """Run setup.sh in `folder` with stubs for what it looks at; its code and lines."""
     programs, settings = folder / "programs", folder / "sys"
@@ -53,7 +54,7 @@ def _run(
         text = text.replace(old, new)
     (folder / "setup.sh").write_text(text)
     done = subprocess.run(
-        ["sh", folder / "setup.sh"], capture_output=True, text=True, check=False,
+        ["sh", folder / "setup.sh", *arguments], capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return done.returncode, (done.stdout + done.stderr).splitlines()
@@ -105,6 +106,14 @@ def test_a_folder_that_path_can_t_hold(tmp_path: Path) -> None:
     code, lines = _run(tmp_path / "a:b")
     assert code == 1
     assert "has a colon in its name" in lines[-1]
+
+
+@pytest.mark.parametrize(("arguments", "servers"), [((), False), (("tests",), True)])
+def test_only_tests_bring_servers(
+    tmp_path: Path, arguments: tuple[str, ...], servers: bool
+) -> None:
+    _code, lines = _run(tmp_path / "a", {"dpkg-query": "exit 1"}, arguments=arguments)
+    assert (" openssh-server " in lines[-1]) == servers
 
 
 def test_missing_packages_without_sudo_are_named(tmp_path: Path) -> None:

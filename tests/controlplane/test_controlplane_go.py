@@ -1,7 +1,6 @@
 """controlplane's own tests: by themselves, and on real consul agents on loopback."""
 
 import json
-import os
 import subprocess
 
 import pytest
@@ -12,9 +11,10 @@ from artefacts import golang
 FOLDER = programs.PROGRAMS["control-plane"].folder
 
 
-def go_test(*words: str) -> list[str]:
+def go_test(*words: str, **variables: str) -> list[str]:
     """The names of the tests that passed; one that doesn't is an error with its output."""
-    said = golang.go(FOLDER, "test", "-json", "-trimpath", "-vet=off", *words, ".")
+    argv = ["test", "-json", "-trimpath", "-vet=off", *words, "."]
+    said = golang.go(FOLDER, *argv, variables=variables)
     events = [json.loads(line) for line in said.splitlines()]
     return [each["Test"] for each in events if each["Action"] == "pass" and "Test" in each]
 
@@ -35,6 +35,5 @@ def test_decisions_gate_and_parts() -> None:
 
 @pytest.mark.control
 @pytest.mark.timeout(2400)  # consul is compiled
-def test_with_real_consul_agents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "CONSUL", str(programs.build("consul")))
-    assert len(go_test("-tags=consul")) > 20
+def test_with_real_consul_agents() -> None:
+    assert len(go_test("-tags=consul", CONSUL=str(programs.build("consul")))) > 20
