@@ -12,7 +12,7 @@ from pathlib import Path
 
 from artefacts import CommandFailed, run
 from artefacts.cache import cache_folder
-from artefacts.environment import search_path
+from artefacts.environment import search_path, users_environment
 from config import access
 from config.bill import bill, summary
 from config.labmachine import load_labmachine
@@ -113,7 +113,7 @@ def _real(settings: Settings) -> Iterator[Finding]:
     settings.write_access()
     try:
         argv = [*shell_argv(settings, access.LAB_MACHINE), REAL_NEEDS]
-        missing = run(argv, timeout_s=REAL_TIMEOUT_S).split()
+        missing = run(argv, env=users_environment(), timeout_s=REAL_TIMEOUT_S).split()
     except CommandFailed as error:
         remedy = f"try it by hand: ssh -F {settings.ssh_config} {access.LAB_MACHINE}"
         yield Finding(about, False, str(error).splitlines()[-1].strip(" |"), remedy)

@@ -69,7 +69,7 @@ def test_a_real_lab_machine_is_asked(
     fine: bool,
     found: str,
 ) -> None:
-    def run(argv: list[str], timeout_s: float) -> str:
+    def run(argv: list[str], *, env: object, timeout_s: float) -> str:
         assert argv[-1] == doctor.REAL_NEEDS
         assert timeout_s <= 15
         if isinstance(answer, CommandFailed):
