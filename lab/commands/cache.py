@@ -39,7 +39,7 @@ def show(context: typer.Context) -> None:
 def remove(
     days: Annotated[float, typer.Option(min=0, help="Unused for so many days.")] = 30,
 ) -> None:
-    """Remove what no clone has used for 30 days, nor what was made from it."""
+    """Remove what no clone has used for 30 days, but for what used artefacts were made from."""
     removed = prune.prune(days)
     for each in removed:
         screen.print(each.name, highlight=False)

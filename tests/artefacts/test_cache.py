@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from artefacts import cache_root, cached, prune
+from artefacts import cache_root, cached, namespace, prune
 from artefacts.cache import inputs_of, lock_of, locked
 from config.errors import ConfigError
 
@@ -184,3 +184,20 @@ def test_what_else_is_in_the_folder_is_left(cache: Path) -> None:
     assert [each.name for each in prune.prune(30)] == ["thing/one"]
     _artefact("two")
     assert sorted(each.name for each in (cache / "src").iterdir()) == [".git", ".git.work", "old"]
+
+
+def test_where_owners_matter_an_ordinary_user_is_root_of_a_namespace(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    started: list[list[str]] = []
+
+    def run(argv: list[str], **_options: object) -> None:
+        started.append(argv)
+        (cache / "thing/one").mkdir(parents=True)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(namespace, "run", run)
+    for _again in range(2):
+        made = cached("thing", "one", lambda _work: pytest.fail("built here"), module="a.module")
+        assert made == cache / "thing/one"
+    assert started == [[*namespace.NAMESPACE, sys.executable, "-m", "a.module"]]
