@@ -38,16 +38,18 @@ def main() -> NoReturn:
         pulumi = pulumi_cli.pulumi()
         if project_folder(arguments, Path.cwd()) != PROJECT:
             # The venv is activated, but that is none of this project's business.
-            os.execve(pulumi.program, ["pulumi", *arguments], os.environ)  # noqa: S606
+            _become(pulumi.program, arguments, dict(os.environ))
         wanted = operation(arguments)
-        stack = (wanted.stack or _selected(pulumi)) if wanted else None
-        if wanted and stack:
-            name = stack.rsplit("/", 1)[-1]
-            code = _operate(pulumi, wanted, name, stack)
-            if code and not wanted.has("--config-file"):
-                passphrase.check(name, pulumi.environment)
-            sys.exit(code)
-        os.execve(pulumi.program, ["pulumi", *arguments], pulumi.environment)  # noqa: S606
+        if wanted is not None:
+            # An empty name, e.g. of an unset variable, is refused: Pulumi takes the selected stack.
+            stack = _selected(pulumi) if wanted.stack is None else wanted.stack
+            if stack is not None:
+                sys.exit(_operation(pulumi, wanted, stack))
+        _become(pulumi.program, arguments, pulumi.environment)
+
+
+def _become(program: Path, arguments: Sequence[str], environment: dict[str, str]) -> NoReturn:
+    os.execve(program, ["pulumi", *arguments], environment)  # noqa: S606
 
 
 def _selected(pulumi: Pulumi) -> str | None:
@@ -57,9 +59,20 @@ def _selected(pulumi: Pulumi) -> str | None:
     return None
 
 
+def _operation(pulumi: Pulumi, wanted: Operation, full_name: str) -> int:
+    """Do it; its exit code. `full_name` may be organization/project/stack."""
+    stack = full_name.rsplit("/", 1)[-1]
+    if wanted.has("--config-file"):  # settings of any name
+        stacks.check_name(stack)
+        return _operate(pulumi, wanted, stack, full_name)
+    stacks.require(stack)
+    code = _operate(pulumi, wanted, stack, full_name)
+    if code:
+        passphrase.check(stack, pulumi.environment)
+    return code
+
+
 def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
-    if not wanted.has("--config-file"):
-        stacks.require(stack)
     if not wanted.changes:
         _init(pulumi, stack, full_name)
         return _run(pulumi, _named(wanted, full_name))
@@ -88,7 +101,7 @@ PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pendin
 
 def _named(wanted: Operation, full_name: str) -> list[str]:
     """The arguments, with the stack named: what is selected may change while this runs."""
-    named = () if wanted.stack else ("--stack", full_name)
+    named = () if wanted.stack is not None else ("--stack", full_name)
     return [*wanted.arguments, *named]
 
 

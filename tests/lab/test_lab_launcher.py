@@ -187,6 +187,19 @@ def test_a_typing_error_is_refused_and_leaves_nothing(
     assert sorted(project.rglob("*")) == before
 
 
+@pytest.mark.parametrize("named", ["--stack=", "--stack=/", "--stack=org/rack-lab/"])
+def test_an_empty_name_isn_t_the_selected_stack_s(
+    project: Path, launch: Launch, named: str
+) -> None:
+    (project / "selected").write_text("mini\n")
+    (project / "known/mini.json").touch()
+    for kind in ("destroy", "up", "preview", "up --config-file x"):
+        done = launch(f"{kind} {named}")
+        assert done.returncode == 1
+        assert "1 to 27 letters" in done.stderr
+    assert calls(project) == []
+
+
 @pytest.mark.parametrize("kind", ["up", "preview", "destroy"])
 def test_who_selects_another_stack_meanwhile_changes_nothing(
     project: Path, launch: Launch, kind: str
