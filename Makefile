@@ -20,6 +20,7 @@ SOURCES = alpine artefacts components config equipment guest lab labmachine plug
 .PHONY: up preview refresh down clean check built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
+	@$(LAB) build
 	@$(LAB) machine up
 	@$(PULUMI) up --stack "$$STACK" --yes --skip-preview
 
@@ -35,7 +36,7 @@ down: setup ## destroy the stack; stop the lab machine if no other is raised on 
 
 clean: ## remove the lab machine, every stack's files and .venv; not while a rack would stay
 	@[ ! -x .venv/bin/lab ] || { $(LAB) removable && $(LAB) machine down; }
-	rm -rf .lab .venv
+	rm -rf .lab .venv .setup.lock
 
 check: setup-tests ## the quick checks, under a minute
 	.venv/bin/ruff check $(SOURCES)
@@ -44,7 +45,7 @@ check: setup-tests ## the quick checks, under a minute
 	.venv/bin/pytest -m "not vm and not rack and not control and not moving and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
-	@.venv/bin/lab build
+	@$(LAB) build
 
 # the stacks whose images `built` builds for them
 test: STACK = mini

@@ -70,7 +70,7 @@ def misfits(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
     for disk in missing:
         yield Problem(
             "array.disks", disk, f"the lab machine has: {', '.join(hardware.disks)}",
-            "name disks it has, or add one to config/labmachine.yaml",
+            "name disks it has, or add one to labmachine.yaml in the project's folder",
         )  # fmt: skip
     if not missing:
         yield from _capacity(topology, [hardware.disks[disk] for disk in topology.array.disks])
@@ -231,7 +231,7 @@ def _memory_bill(topology: Topology, hardware: Hardware) -> Iterator[Problem]:
         yield Problem(
             "machines.*.memory", format_size(need),
             f"the lab machine has {format_size(hardware.memory)}",
-            "make machines smaller, or raise `memory` in config/labmachine.yaml",
+            "make machines smaller, or raise `memory` in labmachine.yaml, in the project's folder",
         )  # fmt: skip
 
 
