@@ -6,7 +6,7 @@ programs end with the build. Leaves waiting and retrying to the callers.
 
 import subprocess
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,24 +85,33 @@ def _input(stdin: bytes | None) -> dict[str, Any]:
 
 
 @contextmanager
-def ending_together() -> Iterator[None]:
+def ending_together() -> Iterator[Callable[[], None]]:
     """What `run` starts in here ends with this process, and all that was started by it too.
+
+    Gives what ends it now; what another thread starts after that doesn't start.
 
     They are one process group, whose first member waits for the end of a pipe that only this
     process holds. So it works however this process ends, by SIGKILL too.
     """
     global _group
     if _group is not None:
-        yield
+        yield lambda: None
         return
     guard = ["sh", "-c", "cat; kill -KILL 0"]
     with subprocess.Popen(
         guard, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
     ) as first:
         _group = first.pid
+
+        def end() -> None:
+            assert first.stdin is not None
+            first.stdin.close()
+            first.wait()
+
         try:
-            yield
+            yield end
         finally:
+            end()
             _group = None
 
 

@@ -69,10 +69,12 @@ def build(stack: str) -> None:
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    # the threads end when the group's end has ended what they wait for
-    with ThreadPoolExecutor(len(PARTS)) as threads, ending_together():
+    with ending_together() as end, ThreadPoolExecutor(len(PARTS)) as threads:
         running = {name: threads.submit(_build_part, name, stack) for name in PARTS}
-        _watch(running, began)
+        try:
+            _watch(running, began)
+        finally:
+            end()  # the threads end when what they wait for does
 
 
 def _build_part(name: str, stack: str) -> None:

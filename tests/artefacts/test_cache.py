@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from artefacts import cache_root, cached, namespace, prune
+from artefacts import cache_root, cached, namespace, prune, run
 from artefacts.cache import inputs_of, lock_of, locked
+from artefacts.process import ending_together
+from artefacts.process import ending_together
 from config.errors import ConfigError
 
 DAY = 86400
@@ -201,3 +203,12 @@ def test_where_owners_matter_an_ordinary_user_is_root_of_a_namespace(
         made = cached("thing", "one", lambda _work: pytest.fail("built here"), module="a.module")
         assert made == cache / "thing/one"
     assert started == [[*namespace.NAMESPACE, sys.executable, "-m", "a.module"]]
+
+
+def test_what_is_started_after_the_end_does_not_run(tmp_path: Path) -> None:
+    with ending_together() as end:
+        end()
+        with pytest.raises(PermissionError):
+            run(["touch", tmp_path / "late"])
+    run(["touch", tmp_path / "later"])
+    assert [each.name for each in tmp_path.iterdir()] == ["later"]

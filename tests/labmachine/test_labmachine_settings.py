@@ -29,8 +29,8 @@ def test_bytes_that_have_no_notation_are_refused(size: int) -> None:
         format_size(size)
 
 
-def test_the_shipped_file_is_valid_and_has_six_disks() -> None:
-    machine = load_labmachine()
+def test_the_shipped_file_is_valid_and_has_six_disks(tmp_path: Path) -> None:
+    machine = load_labmachine(own=tmp_path / "none.yaml")
     assert machine.memory == 10 << 30
     assert list(machine.disks) == [f"disk{number}" for number in range(1, 7)]
 
@@ -54,7 +54,7 @@ def test_a_wrong_value_is_named_with_its_rule(
     file = tmp_path / "labmachine.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError) as error:
-        load_labmachine(file)
+        load_labmachine(file, own=tmp_path / "none.yaml")
     assert key in str(error.value)
     assert rule in str(error.value)
 
