@@ -12,7 +12,6 @@ import pytest
 from artefacts import cache_root, cached, namespace, prune, run
 from artefacts.cache import inputs_of, lock_of, locked
 from artefacts.process import ending_together
-from artefacts.process import ending_together
 from config.errors import ConfigError
 
 DAY = 86400
