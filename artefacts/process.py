@@ -4,19 +4,24 @@ Owns argv execution, its environment, its error, where the output goes, and that
 programs end with the build. Leaves waiting and retrying to the callers.
 """
 
+import os
+import signal
 import subprocess
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from artefacts.environment import environment
 
 LAST_LINES = 15
+KILLED_S, LATE_ONES = 0.01, 20  # between kills, and how many at most
 MOST_SHOWN = 300  # characters of a command
 
 _group: int | None = None
+_ended = False  # the group was, and nothing more shall start in it
 
 
 class CommandFailed(RuntimeError):
@@ -49,6 +54,8 @@ def run(
         CommandFailed: on a non-zero exit, a missing program, or after `timeout_s` seconds.
     """
     command = [str(part) for part in argv]
+    if _ended:
+        raise CommandFailed(_message(command, "not started, as what it is for has ended", "", hint))
     env = environment() if env is None else env
     with ExitStack() as files:
         out: int = subprocess.PIPE
@@ -93,7 +100,7 @@ def ending_together() -> Iterator[Callable[[], None]]:
     They are one process group, whose first member waits for the end of a pipe that only this
     process holds. So it works however this process ends, by SIGKILL too.
     """
-    global _group
+    global _group, _ended
     if _group is not None:
         yield lambda: None
         return
@@ -104,15 +111,23 @@ def ending_together() -> Iterator[Callable[[], None]]:
         _group = first.pid
 
         def end() -> None:
+            global _ended
             assert first.stdin is not None
+            _ended = True
             first.stdin.close()
             first.wait()
+            # What another thread was just starting may have joined after the kill: a group is
+            # there until its dead have been waited for.
+            with suppress(ProcessLookupError, PermissionError):
+                for _ in range(LATE_ONES):
+                    os.killpg(first.pid, signal.SIGKILL)
+                    time.sleep(KILLED_S)
 
         try:
             yield end
         finally:
             end()
-            _group = None
+            _group, _ended = None, False
 
 
 def _message(command: Sequence[str], what: str, seen: str, hint: str) -> str:

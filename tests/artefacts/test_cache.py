@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from artefacts import cache_root, cached, namespace, prune, run
+from artefacts import CommandFailed, cache_root, cached, namespace, prune, run
 from artefacts.cache import inputs_of, lock_of, locked
 from artefacts.process import ending_together
 from config.errors import ConfigError
@@ -207,7 +207,7 @@ def test_where_owners_matter_an_ordinary_user_is_root_of_a_namespace(
 def test_what_is_started_after_the_end_does_not_run(tmp_path: Path) -> None:
     with ending_together() as end:
         end()
-        with pytest.raises(PermissionError):
+        with pytest.raises(CommandFailed, match="not started"):
             run(["touch", tmp_path / "late"])
     run(["touch", tmp_path / "later"])
     assert [each.name for each in tmp_path.iterdir()] == ["later"]
