@@ -88,7 +88,7 @@ def clear(
 
     Where Pulumi has the state, `pulumi destroy` is the way.
     """
-    settings = chosen(context).settings()
+    settings = chosen(context).reaching()
     if not yes:
         what = f"All that carries the tag of stack {settings.stack} on {settings.lab.name} goes"
         typer.confirm(f"{what}, its volumes too. Remove it?", abort=True)

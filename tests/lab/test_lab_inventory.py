@@ -57,6 +57,7 @@ def lab(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     for place in ("config.settings", "lab.runs"):
         monkeypatch.setattr(f"{place}.stack_folder", lambda _: project)
     monkeypatch.setattr("config.settings.Settings.ssh_config", Path("ssh_config"))
+    monkeypatch.setattr("labmachine.machine.require_running", lambda: None)
     cleared = note("clear")
     monkeypatch.setattr("lab.commands.stacks.clearing.clear", lambda _: cleared())
 
