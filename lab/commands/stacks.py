@@ -100,7 +100,8 @@ def clear(
 
 def build(context: typer.Context) -> None:
     """Build what the stack needs and the cache lacks; half an hour the first time."""
-    building.build(chosen(context).stack)
+    settings = chosen(context).look()  # what is wrong with it is told now, not by a part's log
+    building.build(settings.stack)
 
 
 def unlock(context: typer.Context) -> None:

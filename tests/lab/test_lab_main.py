@@ -122,6 +122,17 @@ def test_a_stack_that_isn_t_there_is_refused(lab: Command, stack: str, line: str
     assert "remedy:" in err
 
 
+@pytest.mark.parametrize("stack", ["mni", ""])
+def test_nothing_is_built_for_a_stack_that_isn_t_there(
+    lab: Command, monkeypatch: pytest.MonkeyPatch, stack: str
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("lab.build.build", started.append)
+    code, _, err = lab("build", stack=stack)
+    assert (code, started) == (1, [])
+    assert "remedy:" in err
+
+
 FILES = {
     "a full disk": ("status", OSError(errno.ENOSPC, "No space left on device", "/x"), "free space"),
     "a read-only one": ("status", OSError(errno.EROFS, "Read-only file system", "/x"), "/x: "),
