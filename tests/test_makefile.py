@@ -10,7 +10,11 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 NOTE = '#!/bin/sh\necho "${0##*/} $*" >>"$CALLS"\n[ "${FAIL:-}" != "${0##*/}" ]\n'
 CALLS = {
-    "up": ["lab --stack mini machine up", "pulumi up --stack mini --yes --skip-preview"],
+    "up": [
+        "lab --stack mini build",
+        "lab --stack mini machine up",
+        "pulumi up --stack mini --yes --skip-preview",
+    ],
     "preview": ["pulumi preview --stack mini --diff"],
     "refresh": ["pulumi refresh --stack mini --yes"],
     "down": [
@@ -53,9 +57,9 @@ def test_a_name_is_no_shell_code(project: Path) -> None:
 
 
 def test_what_is_refused_starts_nothing_after_it(project: Path) -> None:
-    """`lab machine up` refuses a stack that isn't there, before it starts anything."""
+    """`lab build` refuses a stack that isn't there, before it builds anything."""
     assert make(project, "up", "STACK=mni", FAIL="lab") != 0
-    assert (project / "calls").read_text().splitlines() == ["lab --stack mni machine up"]
+    assert (project / "calls").read_text().splitlines() == ["lab --stack mni build"]
 
 
 def test_clean_leaves_all_while_a_stack_is_raised(project: Path) -> None:
