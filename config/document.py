@@ -227,7 +227,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
     if isinstance(error, FileNotFoundError):
         there = sorted(each.stem for each in path.parent.glob(f"*{path.suffix}"))
         near = difflib.get_close_matches(path.stem, there) or there[:MOST_NAMED] or ["nothing"]
-        rule = f"a file in {path.parent.name}/"
+        rule = f"a file in {path.parent.resolve().name}/"
         return _unusable(path, "file", path.name, rule, f"there is: {', '.join(near)}")
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return _unusable(path, "file", what, "the file can be read", f"see to {path}")
@@ -248,4 +248,4 @@ def _not_taken(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
 
 def _unusable(path: Path, key: str, value: str, rule: str, remedy: str) -> ConfigError:
     told = value if len(value) <= MOST_TOLD else f"{value[:MOST_TOLD]}…"
-    return ConfigError(path.name, [Problem(key, told, rule, remedy)])
+    return ConfigError(path.name or str(path), [Problem(key, told, rule, remedy)])

@@ -22,6 +22,7 @@ from config.topology import Guest, Machine, Topology
 PROJECT = stacks.PROJECT
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
 VIRTUAL = "virtual"
+STARTS = ("true", "false")  # `lab:start`, which the launcher acts on
 BMC_USER = "admin"
 # A one-shot timer and an APIC that are one register write each: a periodic tick that is emulated
 # slower than it comes, as at the second level, leaves a machine no time for anything else.
@@ -222,6 +223,10 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
     if cpu not in CPUS:
         remedy = f"pulumi config rm lab:cpu --stack {stack}"
         problem = Problem("lab:cpu", cpu, f"one of: {', '.join(CPUS)}", remedy)
+        raise ConfigError("the stack's settings", [problem])
+    if (start := option("start") or "false") not in STARTS:
+        remedy = f"pulumi config set lab:start true --stack {stack}"
+        problem = Problem("lab:start", start, f"one of: {', '.join(STARTS)}", remedy)
         raise ConfigError("the stack's settings", [problem])
     if option("seed") is not None:
         raise ConfigError("the stack's settings", [_seed_elsewhere(stack)])

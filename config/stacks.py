@@ -44,6 +44,11 @@ def check_name(stack: str) -> None:
         raise ConfigError("the stack", [wrong])
 
 
+def is_there(stack: str) -> bool:
+    """Whether it has a settings file, or a topology of its name."""
+    return settings_file(stack).is_file() or stack in shipped()
+
+
 def require(stack: str) -> None:
     """Refuse a stack that isn't there, before anything is made or started for it.
 
@@ -54,7 +59,7 @@ def require(stack: str) -> None:
         ConfigError: its name is none, or it isn't there; with the nearest that are.
     """
     check_name(stack)
-    if settings_file(stack).is_file() or stack in shipped():
+    if is_there(stack):
         return
     near = difflib.get_close_matches(stack, known(), n=3, cutoff=NEAR)
     meant = f"did you mean {' or '.join(near)}? " if near else ""

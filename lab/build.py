@@ -20,6 +20,7 @@ from artefacts.process import ending_together
 from config import stacks
 from config.settings import PROJECT, load_settings
 from guest import consul
+from lab.errors import told
 from labmachine.emulator import emulator
 from labmachine.image import machine_image
 from plugins.build import tools
@@ -133,4 +134,5 @@ def _doing(log: Path) -> str:
 
 
 if __name__ == "__main__":
-    PARTS[sys.argv[1]].build(sys.argv[2])
+    with told():
+        PARTS[sys.argv[1]].build(sys.argv[2])

@@ -20,7 +20,8 @@ from config.settings import Settings
 from config.units import format_size
 from lab.remote import shell_argv
 from labmachine import machine
-from labmachine.preconditions import available_memory
+from labmachine.preconditions import QEMU_ROOM, available_memory, problems
+from labmachine.state import State
 
 # Programs the project calls, and the Debian package each is in; make up installs these.
 PROGRAMS = {
@@ -81,13 +82,18 @@ def _this_machine() -> Iterator[Finding]:
 def _virtual(settings: Settings) -> Iterator[Finding]:
     hardware = load_labmachine()
     state = machine.status()
-    memory = available_memory()
     running = state.state == "running"
+    # What `lab machine up` would refuse; programs are told above.
+    refused = {} if running else {each.key: each for each in problems(hardware, State())}
     yield Finding(
-        "memory for the lab machine", running or memory >= hardware.memory,
-        "it is running" if running else f"{memory >> 20} MiB available",
-        f"free {format_size(hardware.memory)}, or lower `memory` in labmachine.yaml",
+        "memory for the lab machine", "memory" not in refused,
+        "it is running" if running else f"{available_memory() >> 20} MiB available",
+        f"free {format_size(hardware.memory + QEMU_ROOM)}, or lower `memory` in labmachine.yaml",
     )  # fmt: skip
+    for key in ("disks", "ssh_port"):
+        if wrong := refused.get(key):
+            found = f"{wrong.value}; needed: {wrong.rule}"
+            yield Finding(f"{key} of the lab machine", False, found, wrong.remedy)
     if running:
         fine = state.guest != machine.DISK_FULL
         yield Finding("the lab machine", fine, state.guest, "free disk space, then: lab machine up")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config import stacks
 from config.errors import ConfigError, Problem
-from config.load import FOLDER, load_topology
+from config.load import FOLDER, load_topology, shipped
 from config.schema import COMMENT
 from config.stacks import PROJECT
 
@@ -35,6 +35,9 @@ def new(name: str, base: str) -> tuple[Path, Path]:
         raise _taken(name, topology)
     if settings.exists() and (stacks.options(name)("topology") or name) != name:
         raise _taken(name, settings)
+    if base not in shipped():
+        rule, remedy = "the name of a topology in config/", f"choose one of: {', '.join(shipped())}"
+        raise ConfigError("lab new", [Problem("--from", base, rule, remedy)])
     load_topology(FOLDER / f"{base}.yaml", name)
     topology.write_text(TOPOLOGY.format(base=base))
     if not settings.exists():

@@ -70,6 +70,11 @@ def _row(stack: str, known: Known) -> Row:
     except ConfigError as error:
         problem = error.problems[0]
         told = f"{problem.key}: {problem.rule}"
+        if not stacks.is_there(stack):
+            told = f"Pulumi has a state of it, and Pulumi.{stack}.yaml is gone; " + (
+                "write that and its topology again" if known.raised
+                else f"to forget it: pulumi stack rm {stack}"
+            )  # fmt: skip
         return Row(stack, (), _machine(stack), 0, known.raised, since, told)
     memory = bill.bill(topology).memory
     machine = option("machine") or VIRTUAL

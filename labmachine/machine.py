@@ -112,6 +112,16 @@ def status(settings: LabMachine | None = None, state: State | None = None) -> St
     )
 
 
+def require_running(state: State | None = None) -> None:
+    """Refuse what needs it while it is off.
+
+    Raises:
+        MachineError: it is off; with the command that starts it.
+    """
+    if (state or State()).pid() is None:
+        raise MachineError("the lab machine is off; start it: lab machine up")
+
+
 def reset(state: State | None = None) -> None:
     """Switch off and forget all the machine has written; the next `up` starts fresh, same keys."""
     state = state or State()

@@ -31,9 +31,17 @@ def check(settings: LabMachine, state: State) -> None:
     Raises:
         ConfigError: with every problem found.
     """
-    found = [*_programs(), *_memory(settings), *_space(settings, state), *_port(settings)]
+    found = list(problems(settings, state))
     if found:
         raise ConfigError("labmachine.yaml", found)
+
+
+def problems(settings: LabMachine, state: State) -> Iterator[Problem]:
+    """Why a machine that is off couldn't be started now; looks only."""
+    yield from _programs()
+    yield from _memory(settings)
+    yield from _space(settings, state)
+    yield from _port(settings)
 
 
 def _programs() -> Iterator[Problem]:

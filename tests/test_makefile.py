@@ -57,7 +57,7 @@ def test_a_name_is_no_shell_code(project: Path) -> None:
 
 
 def test_what_is_refused_starts_nothing_after_it(project: Path) -> None:
-    """`lab build` refuses a stack that isn't there, before anything is started."""
+    """`lab build` refuses a stack that isn't there, before it builds anything."""
     assert make(project, "up", "STACK=mni", FAIL="lab") != 0
     assert (project / "calls").read_text().splitlines() == ["lab --stack mni build"]
 

@@ -25,12 +25,12 @@ def ssh(
 
     One word after `--` is a shell command line, several are a program and its arguments.
     """
-    sessions.ssh(chosen(context).settings(), name, command or [])
+    sessions.ssh(chosen(context).reaching(), name, command or [])
 
 
 def console(context: typer.Context, name: str) -> None:
     """The serial console; Ctrl-] ends it."""
-    sessions.console(chosen(context).settings(), name)
+    sessions.console(chosen(context).reaching(), name)
 
 
 def power(
@@ -41,7 +41,7 @@ def power(
     via: Annotated[str | None, typer.Option(help="The machine that speaks IPMI: router.")] = None,
 ) -> None:
     """Switch a machine on, off (a power loss, no shutdown), reset it, or tell which it is."""
-    settings = chosen(context).settings()
+    settings = chosen(context).reaching()
     for each in settings.topology.of(Node) if name == "all" else [name]:
         screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
 
@@ -52,7 +52,7 @@ def cycle(
     rounds: Annotated[int, typer.Option(min=1)] = 5,
 ) -> None:
     """Switch random servers off for a time, one after another; the rack must heal each time."""
-    cycling.cycle(chosen(context).settings(), seed, rounds)
+    cycling.cycle(chosen(context).reaching(), seed, rounds)
 
 
 def start(context: typer.Context) -> None:
@@ -68,7 +68,7 @@ def fault_disk(
     repair: Annotated[bool, typer.Option(help="Put it in again.")] = False,
 ) -> None:
     """Pull a disk out of a running machine."""
-    faults.disk(chosen(context).settings(), name, disk, repair=repair)
+    faults.disk(chosen(context).reaching(), name, disk, repair=repair)
     screen.print(f"{name} {disk}: {'in again' if repair else 'pulled out'}", highlight=False)
 
 
@@ -78,7 +78,7 @@ def boot_server_move(
     node: Annotated[str, typer.Argument(help="Its compute node, or labmachine.")],
 ) -> None:
     """Move it, while it runs, off its stick into a compute node, or back."""
-    moving.move(chosen(context).settings(), node)
+    moving.move(chosen(context).reaching(), node)
     screen.print(f"the boot server runs on {node}")
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from config import stacks
 from config.settings import Settings, load_settings
+from labmachine import machine
 
 screen = Console(emoji=False)  # ":ab:" in a MAC address is no emoji
 GAP = (0, 2, 0, 0)  # between columns; frames would take what 80 columns have for addresses
@@ -30,6 +31,20 @@ class Chosen:
         """The stack's settings, and its ssh configuration written."""
         settings = load_settings(self.stack, stacks.options(self.stack))
         settings.write_access()
+        return settings
+
+    def reaching(self) -> Settings:
+        """The same, for what needs the lab machine.
+
+        Its port may be another clone's, and many an attempt is made again for minutes: a virtual
+        one that is off is told before.
+
+        Raises:
+            MachineError: the virtual lab machine is off.
+        """
+        settings = self.settings()
+        if settings.virtual:
+            machine.require_running()
         return settings
 
 

@@ -150,7 +150,7 @@ def diagram(
 
 def logs(context: typer.Context, name: str) -> None:
     """The machine's boot log: all that its console said."""
-    print(boot_log(chosen(context).settings(), name))
+    print(boot_log(chosen(context).reaching(), name))
 
 
 def idle(
@@ -158,9 +158,9 @@ def idle(
     seconds: Annotated[float, typer.Option(min=LEAST_IDLE_S, max=MOST_IDLE_S)] = 60,
 ) -> None:
     """What each machine costs while nothing is asked of it; kept as idle.json."""
-    settings = chosen(context).settings()
     if seconds != seconds:  # noqa: PLR0124 (not a number: no limit holds it)
         raise typer.BadParameter("a number of seconds", param_hint="--seconds")
+    settings = chosen(context).reaching()
     costs = idle_costs(settings, seconds)
     kept = settings.folder / "idle.json"
     write(kept, json.dumps({name: asdict(cost) for name, cost in costs.items()}, indent=2))

@@ -88,7 +88,7 @@ def clear(
 
     Where Pulumi has the state, `pulumi destroy` is the way.
     """
-    settings = chosen(context).settings()
+    settings = chosen(context).reaching()
     if not yes:
         what = f"All that carries the tag of stack {settings.stack} on {settings.lab.name} goes"
         typer.confirm(f"{what}, its volumes too. Remove it?", abort=True)
@@ -100,7 +100,8 @@ def clear(
 
 def build(context: typer.Context) -> None:
     """Build what the stack needs and the cache lacks; half an hour the first time."""
-    building.build(chosen(context).stack)
+    settings = chosen(context).look()  # what is wrong with it is told now, not by a part's log
+    building.build(settings.stack)
 
 
 def unlock(context: typer.Context) -> None:

@@ -33,13 +33,13 @@ def committed(context: typer.Context, name: str) -> None:
 
 def unpublish(context: typer.Context, mac: str) -> None:
     """Remove a machine's boot entry."""
-    publishing.unpublish_entry(chosen(context).settings(), mac)
+    publishing.unpublish_entry(chosen(context).reaching(), mac)
 
 
 @publish_app.command("bmcs")
 def publish_bmcs(context: typer.Context) -> None:
     """Put VirtualBMC's settings on the lab machine."""
-    bmcs.publish(chosen(context).settings())
+    bmcs.publish(chosen(context).reaching())
 
 
 @publish_app.command("stick")
@@ -51,13 +51,13 @@ def publish_stick(context: typer.Context, name: str, device: str) -> None:
 @publish_app.command("boot")
 def publish_boot(context: typer.Context, key: str) -> None:
     """Put kernel, initramfs and quarantine image on the boot server."""
-    publishing.publish_common(chosen(context).settings(), key)
+    publishing.publish_common(chosen(context).reaching(), key)
 
 
 @publish_app.command("image")
 def publish_image(context: typer.Context, role: str, key: str) -> None:
     """Build a role's image and put it on the boot server."""
-    publishing.publish_image(chosen(context).settings(), role, key)
+    publishing.publish_image(chosen(context).reaching(), role, key)
 
 
 @publish_app.command("entry")
@@ -72,7 +72,7 @@ def _machine(context: typer.Context, name: str) -> tuple[Settings, str]:
     Raises:
         ConfigError: there is none of that name.
     """
-    settings = chosen(context).settings()
+    settings = chosen(context).reaching()
     settings.machine(name)
     return settings, name
 

@@ -77,6 +77,18 @@ def test_a_wrong_lab_machine_is_refused(text: str) -> None:
         LabMachine.parse(text, "mini")
 
 
+@pytest.mark.parametrize("start", ["yes", "maybe", "1", "True"])
+def test_a_wrong_start_is_refused(start: str) -> None:
+    options = {"topology": "mini", "start": start}
+    with pytest.raises(ConfigError, match=r"lab:start.*\n.*true, false"):
+        load_settings("mini", options.get, keep=False)
+
+
+@pytest.mark.parametrize("start", ["true", "false"])
+def test_a_start_is_taken(start: str) -> None:
+    load_settings("mini", {"topology": "mini", "start": start}.get, keep=False)
+
+
 def test_a_wrong_cpu_is_refused() -> None:
     options = {"topology": "mini", "cpu": "z80"}
     with pytest.raises(ConfigError, match="emulated"):

@@ -1,5 +1,6 @@
 """`lab doctor` looks, and tells no false alarm."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,11 @@ import pytest
 
 from artefacts import CommandFailed
 from config.access import LabMachine
+from config.labmachine import load_labmachine
 from config.settings import Settings, load_settings
 from lab import doctor
+from labmachine import machine
+from labmachine.state import State
 
 
 @pytest.fixture
@@ -37,6 +41,31 @@ def test_it_starts_nothing_for_the_virtual_lab_machine(
     assert [each.about for each in programs if not each.fine] == []
     assert found["go"].found == f"{sys.prefix}/bin/go"
     assert "acceleration" in found
+
+
+def test_it_tells_what_lab_machine_up_would_refuse(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "State", lambda: State(tmp_path / "machine"))
+    monkeypatch.setattr("labmachine.preconditions.available_memory", lambda: 8 << 30)
+    monkeypatch.setattr(doctor, "available_memory", lambda: 8 << 30)
+    off = machine.status(load_labmachine(), State(tmp_path / "machine"))
+    monkeypatch.setattr("lab.doctor.machine.status", lambda: off)
+    with socket.socket() as others:
+        others.bind(("127.0.0.1", 0))
+        others.listen()
+        hardware = load_labmachine().model_copy(
+            update={
+                "ssh_port": others.getsockname()[1],
+                "disks": {"disk1": 1 << 60},
+                "memory": 8 << 30,  # qemu's own doesn't fit beside it
+            }
+        )
+        monkeypatch.setattr(doctor, "load_labmachine", lambda: hardware)
+        wrong = {each.about: each.remedy for each in doctor.examine(settings) if not each.fine}
+    told = ["memory for the lab machine", "disks of the lab machine", "ssh_port of the lab machine"]
+    assert [about for about in wrong if "of the lab" in about or "for the lab" in about] == told
+    assert all("labmachine.yaml" in wrong[about] for about in told)
 
 
 @pytest.mark.parametrize(

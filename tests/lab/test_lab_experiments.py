@@ -31,7 +31,15 @@ def test_a_new_experiment_is_the_rack_it_extends(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "base"),
-    [("rack", "rack"), ("a/b", "rack"), ("größe", "rack"), ("x" * 28, "rack"), ("try", "nothing")],
+    [
+        ("rack", "rack"),
+        ("a/b", "rack"),
+        ("größe", "rack"),
+        ("x" * 28, "rack"),
+        ("try", "nothing"),
+        ("try", "../config/rack"),
+        ("try", "labmachine"),
+    ],
 )
 def test_a_refused_one_leaves_nothing(project: Path, name: str, base: str) -> None:
     before = sorted(project.rglob("*"))

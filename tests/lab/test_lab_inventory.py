@@ -57,6 +57,7 @@ def lab(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     for place in ("config.settings", "lab.runs"):
         monkeypatch.setattr(f"{place}.stack_folder", lambda _: project)
     monkeypatch.setattr("config.settings.Settings.ssh_config", Path("ssh_config"))
+    monkeypatch.setattr("labmachine.machine.require_running", lambda: None)
     cleared = note("clear")
     monkeypatch.setattr("lab.commands.stacks.clearing.clear", lambda _: cleared())
 
@@ -80,7 +81,15 @@ def test_each_stack_is_told_with_what_it_extends_and_where_it_is(project: Path) 
     assert rows["mini"].memory > 1 << 30
     assert (rows["real"].machine, rows["mini"].machine) == ("ssh://root@h", "virtual")
     assert "config/" in rows["odd"].problem
-    assert rows["gone"].problem
+    assert "Pulumi.gone.yaml is gone; write that" in rows["gone"].problem
+
+
+def test_a_state_that_nothing_stands_behind_can_be_forgotten(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi_cli, "stacks", lambda: {"left": Known(1, "")})
+    rows = {row.stack: row for row in inventory.rows()}
+    assert rows["left"].problem.endswith("pulumi stack rm left")
 
 
 def test_what_can_t_be_used_is_no_success_but_the_others_are_shown(lab: Command) -> None:

@@ -12,6 +12,8 @@ import pytest
 from artefacts import CommandFailed
 from config.settings import PROJECT
 from lab.main import main
+from labmachine import machine
+from labmachine.state import State
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -39,6 +41,7 @@ def lab(
         monkeypatch.setattr(f"lab.{place}.ask", silent)
     monkeypatch.setattr("lab.remote.on_lab_machine", silent)
     monkeypatch.setattr("lab.power.PATIENCE_S", 0)
+    monkeypatch.setattr("labmachine.machine.require_running", lambda: None)
 
     def run(*words: str, stack: str = "mini") -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["lab", "--stack", stack, *words])
@@ -80,6 +83,24 @@ def test_what_couldn_t_be_done_is_no_success(lab: Command, line: str) -> None:
     assert err
 
 
+REQUIRE_RUNNING = machine.require_running  # the fixture replaces it
+NEEDING = (
+    "ssh laptop", "console laptop", "power laptop on", "power storage1 status", "power all off",
+    "cycle", "fault disk storage1 sda", "boot-server move compute1", "logs laptop", "idle",
+    "clear", "wait storage1", "publish bmcs",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", NEEDING)
+def test_a_lab_machine_that_is_off_is_told_at_once(
+    lab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    off = State(tmp_path / "machine")
+    monkeypatch.setattr("labmachine.machine.require_running", lambda: REQUIRE_RUNNING(off))
+    told = "the lab machine is off; start it: lab machine up\n"
+    assert lab(*line.split()) == (1, "", told)
+
+
 @pytest.mark.parametrize("line", USAGE)
 def test_wrong_usage_is_2(lab: Command, line: str) -> None:
     code, _, err = lab(*line.split())
@@ -98,6 +119,17 @@ def test_what_was_asked_was_done_and_nothing_written(lab: Command, folder: Path,
 def test_a_stack_that_isn_t_there_is_refused(lab: Command, stack: str, line: str) -> None:
     code, _, err = lab(*line.split(), stack=stack)
     assert code == 1
+    assert "remedy:" in err
+
+
+@pytest.mark.parametrize("stack", ["mni", ""])
+def test_nothing_is_built_for_a_stack_that_isn_t_there(
+    lab: Command, monkeypatch: pytest.MonkeyPatch, stack: str
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("lab.build.build", started.append)
+    code, _, err = lab("build", stack=stack)
+    assert (code, started) == (1, [])
     assert "remedy:" in err
 
 

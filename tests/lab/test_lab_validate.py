@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from config.load import FOLDER, shipped
@@ -31,6 +32,16 @@ def test_each_wrong_one_is_told_with_its_lines(tmp_path: Path) -> None:
     assert "machines.router.memory: 1MiB (line 3)" in done.stderr
     assert "other.yaml can't be used" in done.stderr
     assert "mini.yaml can be used" in done.stdout
+
+
+def test_a_file_in_the_folder_one_is_in_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = lab("--stack", "mini", "validate", "none.yaml", ".")
+    assert "a file in here/" in done.stderr
+    assert "\n. can't be used" in done.stderr
 
 
 def test_without_files_the_stack_s_is_checked() -> None:

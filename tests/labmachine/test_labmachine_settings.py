@@ -9,6 +9,12 @@ from config.labmachine import OWN, LabMachine, load_labmachine
 from config.units import format_size, parse_size
 
 
+@pytest.fixture(autouse=True)
+def no_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have a labmachine.yaml."""
+    monkeypatch.setattr("config.labmachine.OWN", tmp_path / "none.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("4GiB", 4 << 30), ("512MiB", 512 << 20), ("1 KiB", 1024), ("2TiB", 2 << 40)]
 )
