@@ -17,7 +17,7 @@ PULUMI = .venv/bin/pulumi
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -39,9 +39,14 @@ clean: ## remove the lab machine, every stack's files and .venv; not while a rac
 	rm -rf .lab .venv .setup.lock
 
 check: setup-tests ## the quick checks, under a minute
+	$(MAKE) --jobs=2 --output-sync=target check-source check-units
+
+check-source: ## linters and types
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
+
+check-units: ## tests that build nothing and start no machine
 	.venv/bin/pytest -m "not vm and not rack and not control and not moving and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
