@@ -95,6 +95,7 @@ func threeServers(t *testing.T, ctx context.Context) *cluster {
 		d := newDaemon(c, storeAt(t, servers[name]+":8500"), gate)
 		d.watchdog.signal = func(signal syscall.Signal) error { return agent.Signal(signal) }
 		d.watchdog.write = func() error { disk <- struct{}{}; <-disk; return c.writeState() }
+		d.watchdog.disk = func() string { return "" } // other programs use it, too
 		made.agents[name], made.gates[name], made.daemons[name], made.disks[name] = agent, gate, d, disk
 		go listen(ctx, net.JoinHostPort(c.Address, "8180"), treeHandler(c.Tree, func() bool { return true }, d.tree.has))
 		go d.tree.run(ctx)

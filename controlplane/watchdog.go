@@ -21,20 +21,22 @@ import (
 
 const (
 	watchEvery = 2 * time.Second
-	// writeTicks is how many times watchEvery a write may take. The slowest seen on a SAN that works took 4 s, all emulated.
-	// Ticks are counted, not time: a machine that stood still has nothing against its disk.
+	// writeTicks is how many times watchEvery a write may wait while its disk completes nothing at all: a slow one, as an
+	// emulated one is under load, does complete requests. Ticks are counted, not time: a machine that stood still has nothing
+	// against its disk.
 	writeTicks = 3
 )
 
 // watchdog is over the disk of one server's state.
 type watchdog struct {
 	write  func() error               // something, through to the disk
+	disk   func() string              // changes when the disk completes a request
 	signal func(syscall.Signal) error // to consul
 	leads  atomic.Bool                // this server leads, and isn't the only one with a vote
 }
 
 func newWatchdog(c *config) *watchdog {
-	return &watchdog{write: c.writeState, signal: c.signalConsul}
+	return &watchdog{write: c.writeState, disk: c.completed, signal: c.signalConsul}
 }
 
 // run watches until ctx ends. It leaves no consul stopped, nor one that a run before it has.
@@ -46,7 +48,7 @@ func (w *watchdog) run(ctx context.Context) {
 	}
 }
 
-// watch has one write done, however long it takes. Consul is stopped while it takes too long.
+// watch has one write done, however long it takes. Consul is stopped while its disk stands still.
 func (w *watchdog) watch(ctx context.Context) {
 	written := make(chan error, 1)
 	go func() { written <- w.write() }()
@@ -56,6 +58,7 @@ func (w *watchdog) watch(ctx context.Context) {
 			w.resume()
 		}
 	}()
+	seen := w.disk()
 	for ticks := 1; ; ticks++ {
 		select {
 		case err := <-written:
@@ -70,8 +73,11 @@ func (w *watchdog) watch(ctx context.Context) {
 			return
 		case <-time.After(watchEvery):
 		}
+		if now := w.disk(); now != seen {
+			seen, ticks = now, 0
+		}
 		if !stopped && ticks >= writeTicks && w.leads.Load() {
-			logf("watchdog: leads, but its disk has not taken a write for %v; consul is stopped until it does", time.Duration(ticks)*watchEvery)
+			logf("watchdog: leads, but its disk has completed nothing for %v; consul is stopped until it does", time.Duration(ticks)*watchEvery)
 			err := w.signal(unix.SIGSTOP)
 			if stopped = err == nil; !stopped {
 				logf("watchdog: %v", err)
@@ -98,6 +104,26 @@ func (c *config) writeState() error {
 		return err
 	}
 	return unix.Fdatasync(int(file.Fd()))
+}
+
+// completed is what the device below consul's state has completed; always the same where there is none.
+func (c *config) completed() string {
+	var state unix.Stat_t
+	if err := unix.Stat(c.State, &state); err != nil {
+		return ""
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(state.Dev), unix.Minor(state.Dev)))
+	return completions(string(text))
+}
+
+// completions are the numbers of reads, writes and flushes of a device's statistics: fields 1, 5 and 16 of the kernel's
+// Documentation/block/stat.rst.
+func completions(statistics string) string {
+	fields := strings.Fields(statistics)
+	if len(fields) < 16 {
+		return ""
+	}
+	return fields[0] + " " + fields[4] + " " + fields[15]
 }
 
 // errNoConsul: the agent isn't running.

@@ -16,7 +16,7 @@ import (
 
 // watched runs a watchdog whose disk takes the given times for its writes, one after another, then none. It gives the
 // signals sent to consul, each with the second it was sent in.
-func watched(t *testing.T, leads func(second int) bool, writes ...time.Duration) (sent []string) {
+func watched(t *testing.T, leads, completes func(second int) bool, writes ...time.Duration) (sent []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
@@ -29,6 +29,12 @@ func watched(t *testing.T, leads func(second int) bool, writes ...time.Duration)
 				}
 				time.Sleep(takes)
 				return nil
+			},
+			disk: func() string {
+				if completes(second()) {
+					return strconv.Itoa(second())
+				}
+				return ""
 			},
 			signal: func(signal syscall.Signal) error {
 				sent = append(sent, map[syscall.Signal]string{syscall.SIGSTOP: "stop ", syscall.SIGCONT: "go on "}[signal]+strconv.Itoa(second()))
@@ -49,25 +55,28 @@ func watched(t *testing.T, leads func(second int) bool, writes ...time.Duration)
 }
 
 func TestConsulIsStoppedWhileALeadersDiskHangs(t *testing.T) {
-	always := func(int) bool { return true }
+	always, never := func(int) bool { return true }, func(int) bool { return false }
 	for _, each := range []struct {
-		name   string
-		leads  func(second int) bool
-		writes []time.Duration
-		want   []string
+		name      string
+		leads     func(second int) bool
+		completes func(second int) bool
+		writes    []time.Duration
+		want      []string
 	}{
-		{"a disk that works", always, nil, nil},
-		{"a slow disk", always, []time.Duration{4 * time.Second, 5 * time.Second}, nil},
-		{"a disk that hangs for half a minute", always, []time.Duration{0, 30 * time.Second}, []string{"stop 8", "go on 32"}},
-		{"who doesn't lead", func(int) bool { return false }, []time.Duration{30 * time.Second}, nil},
-		{"who doesn't lead any more", func(second int) bool { return second < 4 }, []time.Duration{30 * time.Second}, nil},
+		{"a disk that works", always, always, nil, nil},
+		{"a slow disk", always, never, []time.Duration{4 * time.Second, 5 * time.Second}, nil},
+		{"a very slow disk", always, always, []time.Duration{50 * time.Second}, nil},
+		{"a disk that hangs for half a minute", always, never, []time.Duration{0, 30 * time.Second}, []string{"stop 8", "go on 32"}},
+		{"a slow disk that hangs in the end", always, func(second int) bool { return second < 15 }, []time.Duration{50 * time.Second}, []string{"stop 22", "go on 50"}},
+		{"who doesn't lead", never, never, []time.Duration{30 * time.Second}, nil},
+		{"who doesn't lead any more", func(second int) bool { return second < 4 }, never, []time.Duration{30 * time.Second}, nil},
 		// With its consul stopped it hears of no leader.
-		{"who has led", func(second int) bool { return second < 7 }, []time.Duration{30 * time.Second}, []string{"stop 6", "go on 30"}},
-		{"a disk that hangs twice", always, []time.Duration{9 * time.Second, 0, 9 * time.Second}, []string{"stop 6", "go on 9", "stop 19", "go on 22"}},
-		{"a program that ends", always, []time.Duration{10 * time.Minute}, []string{"stop 6", "go on 100"}},
+		{"who has led", func(second int) bool { return second < 7 }, never, []time.Duration{30 * time.Second}, []string{"stop 6", "go on 30"}},
+		{"a disk that hangs twice", always, never, []time.Duration{9 * time.Second, 0, 9 * time.Second}, []string{"stop 6", "go on 9", "stop 19", "go on 22"}},
+		{"a program that ends", always, never, []time.Duration{10 * time.Minute}, []string{"stop 6", "go on 100"}},
 	} {
 		t.Run(each.name, func(t *testing.T) {
-			if got, want := watched(t, each.leads, each.writes...), append([]string{"go on 0"}, each.want...); !slices.Equal(got, want) {
+			if got, want := watched(t, each.leads, each.completes, each.writes...), append([]string{"go on 0"}, each.want...); !slices.Equal(got, want) {
 				t.Errorf("%v, not %v", got, want)
 			}
 		})
@@ -102,6 +111,16 @@ func TestTheWatchdogsSignalsReachConsulAlone(t *testing.T) {
 		t.Errorf("%v, %v", status, err)
 	}
 	must(t, c.signalConsul(syscall.SIGCONT))
-	must(t, c.writeState())
-	must(t, c.writeState())
+}
+
+func TestCompletionsOfADevice(t *testing.T) {
+	for statistics, want := range map[string]string{
+		"    17   0  1048   37   2145  99  57392  1207   3   840   1244   0  0  0  0   402   0\n": "17 2145 402",
+		"17 0 1048 37 2145 99 57392 1207 0 840 1244":                                              "", // before Linux 5.5
+		"": "", // a file system without a device
+	} {
+		if got := completions(statistics); got != want {
+			t.Errorf("%q: %q, not %q", statistics, got, want)
+		}
+	}
 }
