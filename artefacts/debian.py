@@ -7,6 +7,8 @@ which packages to the callers.
 
 import hashlib
 import re
+import shlex
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,6 @@ from urllib.parse import unquote
 from artefacts.process import CommandFailed, run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-MIRROR, SECURITY = "http://mirror.example/debian", "http://mirror.example/debian-security"
 BETWEEN = "\t"  # fields of third-party sources have blanks in them
 FIELDS = BETWEEN.join(("$(ORIGIN)", "$(RELEASE)", "$(COMPONENT)", "$(REPO_URI)"))
 COMPONENT = "main"
@@ -53,11 +54,26 @@ def debian_sources(release: str) -> list[str]:
     except CommandFailed:
         targets = ""
     found = list(dict.fromkeys(_users_lines(targets.splitlines(), release)))
-    return found or [
-        _line(MIRROR, release),
-        _line(MIRROR, f"{release}-updates"),
-        _line(SECURITY, f"{release}-security"),
-    ]
+    return found or _debians_own(release)
+
+
+def _debians_own(release: str) -> list[str]:
+    """The lines that mmdebstrap has for a release where none are given.
+
+    It tells them in the root it begins with, where it is stopped before it fetches anything.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "sources.list"
+        hook = f'cp "$1"/etc/apt/sources.list {shlex.quote(str(told))}; exit 1'
+        begin = ["mmdebstrap", "--variant=custom", "--mode=auto", "--format=null"]
+        try:
+            run([*begin, f"--setup-hook={hook}", release, "/dev/null"], hint=HINT)
+        except CommandFailed:
+            if not told.exists():
+                raise
+        lines = told.read_text().splitlines()
+    rows = [line.split() for line in lines if line.startswith("deb ")]
+    return [_line(uri, suite) for _, uri, suite, *_ in rows]
 
 
 def _users_lines(targets: list[str], wanted: str) -> Iterator[str]:

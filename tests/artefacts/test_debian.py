@@ -8,11 +8,7 @@ from artefacts import CommandFailed, debian
 from artefacts.debian import Locked, read_lock, write_lock
 
 SIGNED = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
-DEBIANS_OWN = [
-    f"{SIGNED} http://mirror.example/debian trixie main",
-    f"{SIGNED} http://mirror.example/debian trixie-updates main",
-    f"{SIGNED} http://mirror.example/debian-security trixie-security main",
-]
+DEBIANS_OWN = ["what mmdebstrap has"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +47,15 @@ def test_the_mirrors_are_the_users_or_debians(
 ) -> None:
     told = "\n".join(line.replace("|", debian.BETWEEN) for line in targets)
     monkeypatch.setattr(debian, "run", lambda argv: told)
+    monkeypatch.setattr(debian, "_debians_own", lambda _release: DEBIANS_OWN)
     assert debian.debian_sources("trixie") == expected
+
+
+def test_debians_own_are_what_mmdebstrap_has() -> None:
+    lines = debian._debians_own("trixie")
+    assert all(line.startswith(f"{SIGNED} http") for line in lines)
+    suites = [line.split()[-2] for line in lines]
+    assert suites == ["trixie", "trixie-updates", "trixie-security"]
 
 
 def test_apt_that_fails_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +63,7 @@ def test_apt_that_fails_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
         raise CommandFailed("apt-get: exit code 100")
 
     monkeypatch.setattr(debian, "run", fails)
+    monkeypatch.setattr(debian, "_debians_own", lambda _release: DEBIANS_OWN)
     assert debian.debian_sources("trixie") == DEBIANS_OWN
 
 
