@@ -112,6 +112,8 @@ def ending_together() -> Iterator[Callable[[], None]]:
 
         def end() -> None:
             global _ended
+            if _ended:  # the group's number may be another's by now
+                return
             assert first.stdin is not None
             _ended = True
             first.stdin.close()

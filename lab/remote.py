@@ -43,14 +43,8 @@ def ask(
     Raises:
         CommandFailed: when it fails or the machine can't be reached.
     """
-    return run(
-        [*shell_argv(settings, machine), shlex.join(str(word) for word in command)],
-        env=users_environment(),
-        stdin=stdin,
-        output=output,
-        timeout_s=timeout_s,
-        hint=_look_at(settings, machine),
-    )
+    script = shlex.join(str(word) for word in command)
+    return _on(settings, machine, script, stdin=stdin, output=output, timeout_s=timeout_s)
 
 
 def reachable(settings: Settings, machine: str) -> bool:
@@ -77,12 +71,25 @@ def on_lab_machine(
     settings: Settings, script: str, *, stdin: bytes | None = None, timeout_s: float | None = None
 ) -> str:
     """Run a shell script on the lab machine and return its output."""
+    return _on(settings, access.LAB_MACHINE, script, stdin=stdin, timeout_s=timeout_s)
+
+
+def _on(
+    settings: Settings,
+    machine: str,
+    script: str,
+    *,
+    stdin: bytes | None = None,
+    output: Path | None = None,
+    timeout_s: float | None = None,
+) -> str:
     return run(
-        [*shell_argv(settings, access.LAB_MACHINE), script],
+        [*shell_argv(settings, machine), script],
         env=users_environment(),
         stdin=stdin,
+        output=output,
         timeout_s=timeout_s,
-        hint=_look_at(settings, access.LAB_MACHINE),
+        hint=_look_at(settings, machine),
     )
 
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+from artefacts.environment import PROJECT
 
 
 @dataclass(frozen=True)
