@@ -17,7 +17,7 @@ PULUMI = .venv/bin/pulumi
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-two-racks test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -47,13 +47,14 @@ check-source: ## linters and types
 	.venv/bin/mypy $(SOURCES)
 
 check-units: ## tests that build nothing and start no machine
-	.venv/bin/pytest -m "not vm and not rack and not control and not moving and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
+	.venv/bin/pytest -m "not vm and not rack and not control and not moving and not two_racks and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@$(LAB) build
 
 # the stacks whose images `built` builds for them
 test: STACK = mini
+test-two-racks: STACK = mini
 test-control: STACK = quorum
 test-moving: STACK = moving
 
@@ -107,6 +108,10 @@ test-control: built ## the control plane's drills on rack quorum, TIMES each; PA
 test-moving: built ## the same for the boot server that moves, on rack moving
 	.venv/bin/pytest tests/vm -m moving --rack=moving --times=$(TIMES) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
+
+test-two-racks: built ## bad lines, two firewalls, a second rack beside it, racks without a state
+	.venv/bin/pytest tests/vm/test_two_racks.py -m two_racks -s --durations=0
+	.venv/bin/lab machine down --unless-used
 
 test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary user; needs root, raises no machine
 	.venv/bin/pytest tests/hosts -m hosts -s --durations=0

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from artefacts.cache import cache_root, inputs_of, lock_of, locked, sweep
+from artefacts.cache import cache_folder, inputs_of, lock_of, locked, sweep
 from artefacts.namespace import remove_tree
 
 DAY_S = 86400
@@ -33,14 +33,14 @@ class Entry:
 def entries() -> list[Entry]:
     """All artefacts, by name; those that share a file by hard links share its size."""
     seen: set[tuple[int, int]] = set()
-    found = cache_root().glob("*/[!.]*")
+    found = cache_folder().glob("*/[!.]*")
     folders = sorted(each for each in found if each.is_dir() and lock_of(each).exists())
     return [Entry(each, _size(each, seen), each.stat().st_mtime) for each in folders]
 
 
 def prune(days: float) -> list[Entry]:
     """Remove what was neither used for `days` days, nor to make what was; the removed ones."""
-    root, since = cache_root(), time.time() - days * DAY_S
+    root, since = cache_folder(), time.time() - days * DAY_S
     sweep(root)
     found = {each.name: each for each in entries()}
     kept: set[str] = set()

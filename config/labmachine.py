@@ -6,12 +6,13 @@ making the machine to `labmachine/`, and whether a rack fits it to `checks`.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from config.document import read_document
 from config.errors import ConfigError, Problem, from_pydantic
-from config.load import FOLDER, read_yaml
+from config.load import FOLDER, located
 from config.values import Size, Whole
 
 LEAST_MEMORY = 2 << 30  # its own services and one small node
@@ -57,17 +58,24 @@ def load_labmachine(path: Path = FILE, own: Path | None = None) -> LabMachine:
     Raises:
         ConfigError: with every problem found.
     """
+    data: dict[Any, Any] = {}
+    places: dict[str, tuple[str, int]] = {}
     own = own or OWN
-    data = read_yaml(path)
-    if own.exists():
-        users = read_yaml(own)
-        if not isinstance(users, dict | None):
+    for file in [path, own] if own.exists() else [path]:
+        source = "config/labmachine.yaml" if file == FILE else file.name
+        document = read_document(file)
+        users = {} if document.data is None else document.data
+        if not isinstance(users, dict):
             problem = Problem(
                 "(whole file)", str(users)[:60], "keys with values", "write `cores: 2`"
             )
-            raise ConfigError(own.name, [problem])
-        data = {**data, **(users or {})}
+            raise ConfigError(source, [problem])
+        data |= users
+        # A key replaces all that stood under it.
+        kept = {key: at for key, at in places.items() if key.split(".")[0] not in users}
+        places = kept | {key: (source, line) for key, line in document.lines.items()}
     try:
         return LabMachine.model_validate(data)
     except ValidationError as error:
-        raise from_pydantic(path.name, error, list(LabMachine.model_fields)) from error
+        found = from_pydantic(source, error, list(LabMachine.model_fields)).problems
+        raise ConfigError(source, located(source, found, places)) from error

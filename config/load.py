@@ -69,7 +69,7 @@ def _read_layers(path: Path, above: tuple[Path, ...]) -> _Layers:
     whole = _laid_over(base.data, changes, "", merged, found)
     merged.update(places)
     if found:
-        raise ConfigError(path.name, _located(path.name, found, places))
+        raise ConfigError(path.name, located(path.name, found, places))
     return _Layers(whole, merged)
 
 
@@ -89,7 +89,7 @@ def _base(
         remedy = f"choose one of: {', '.join(near)}"
         problem = Problem("extends", name, "the name of a topology in config/", remedy)
     if problem:
-        raise ConfigError(path.name, _located(path.name, [problem], places))
+        raise ConfigError(path.name, located(path.name, [problem], places))
     return base
 
 
@@ -127,19 +127,22 @@ def load_topology(path: Path, stack: str, hardware: checks.Hardware | None = Non
         rack = Topology.model_validate(layers.data)
     except ValidationError as error:
         wrong = from_pydantic(path.name, error, _known_keys()).problems
-        raise ConfigError(path.name, _located(path.name, wrong, layers.places)) from error
+        raise ConfigError(path.name, located(path.name, wrong, layers.places)) from error
     found = list(checks.problems(stack, rack))
     if not found and hardware is not None:
         found = list(checks.misfits(rack, hardware))
     if found:
-        raise ConfigError(path.name, _located(path.name, found, layers.places))
+        raise ConfigError(path.name, located(path.name, found, layers.places))
     return rack
 
 
-def _located(
+def located(
     source: str, found: Iterable[Problem], places: Mapping[str, tuple[str, int]]
 ) -> Iterable[Problem]:
-    """Each problem with the line of its key, or of what its key stands in."""
+    """Each problem with the line of its key, or of what its key stands in.
+
+    `places`: file and line by dotted key; the file is named where it isn't `source`.
+    """
     for problem in found:
         key = problem.key
         while key and key not in places:

@@ -19,7 +19,7 @@ def stack_problem(stack: str) -> Problem | None:
     """What is wrong with a stack's name; None if nothing is."""
     if re.fullmatch(rf"[A-Za-z0-9]([A-Za-z0-9-]{{0,{STACK_MOST - 2}}}[A-Za-z0-9])?", stack):
         return None
-    rule = f"a stack's name has 1 to {STACK_MOST} letters of a to z, digits and inner dashes"
+    rule = f"a stack's name has 1 to {STACK_MOST} ASCII letters, digits and inner dashes"
     return Problem("stack", stack, rule, "choose such a name")
 
 

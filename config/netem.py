@@ -12,6 +12,7 @@ from config.units import format_duration, format_rate
 from config.values import Duration, Percent, Rate
 
 MOST_DELAY = 10_000_000  # microseconds; with more nothing answers in time
+ALL = 100.0  # percent
 
 
 class Netem(BaseModel):
@@ -44,6 +45,13 @@ class Netem(BaseModel):
             raise ValueError(f"a delay is {format_duration(MOST_DELAY)} at most; make it shorter")
         if self.jitter and self.jitter > (self.delay or 0):
             raise ValueError("jitter is at most the delay; give a delay as large or larger")
+        for key in ("loss", "corrupt"):
+            if getattr(self, key) == ALL:
+                raise ValueError(
+                    f"with {key} of 100% nothing gets through; give less, or leave out the network"
+                )
+        if self.reorder == ALL:
+            raise ValueError("with reorder of 100% nothing is delayed; give less, or no delay")
         if self.reorder and not self.delay:
             raise ValueError("only delayed packets can be overtaken; give a delay, e.g. 10ms")
         return self

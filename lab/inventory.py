@@ -22,7 +22,7 @@ MOST_LAYERS = 20  # a longer chain of `extends` is a circle, which loading it te
 class Row:
     """One stack. `extends`: topologies, its own first; `memory`: bytes; `since`: ISO 8601 or "".
 
-    `problem`: why its settings or topology can't be used, if they can't.
+    `problem`: why its settings, topology or state can't be used, if they can't.
     """
 
     stack: str
@@ -62,7 +62,7 @@ def _machine(stack: str) -> str:
 
 
 def _row(stack: str, known: Known) -> Row:
-    since = _since(stack) if known.raised else ""
+    since = _since(stack) if known.raised and not known.problem else ""
     try:
         option = stacks.options(stack)
         name = option("topology") or stack
@@ -78,7 +78,8 @@ def _row(stack: str, known: Known) -> Row:
         return Row(stack, (), _machine(stack), 0, known.raised, since, told)
     memory = bill.bill(topology).memory
     machine = option("machine") or VIRTUAL
-    return Row(stack, tuple(_layers(name)), machine, memory, known.raised, since)
+    layers = tuple(_layers(name))
+    return Row(stack, layers, machine, memory, known.raised, since, known.problem)
 
 
 def _layers(name: str | None) -> Iterator[str]:

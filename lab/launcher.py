@@ -8,9 +8,11 @@ has a settings file but no state yet; the lab machine that a setting has started
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -74,8 +76,7 @@ def _operation(pulumi: Pulumi, wanted: Operation, full_name: str) -> int:
 
 def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
     if not wanted.changes:
-        _init(pulumi, stack, full_name)
-        return _run(pulumi, _named(wanted, full_name))
+        return _preview(pulumi, wanted, stack, full_name)
     with runs.only(stack, f"pulumi {wanted.kind}"):
         for pid in clear_dead(pulumi.backend, pulumi_cli.project_name(), stack):
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
@@ -96,6 +97,31 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         return _run(pulumi, own)
 
 
+def _preview(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
+    """Show what an `up` would do, and write nothing.
+
+    Pulumi adds a salt to the settings file where it finds none, and needs a state: it gets a copy
+    of the one, and where there is no state yet an empty one, which both end with the preview.
+    """
+    if any(map(wanted.has, SAVED)):
+        _init(pulumi, stack, full_name)
+        return _run(pulumi, _named(wanted, full_name))
+    with tempfile.TemporaryDirectory() as folder:
+        file = stacks.settings_file(stack)
+        copy = Path(folder) / file.name
+        copy.write_bytes(file.read_bytes() if file.is_file() else b"{}")
+        own = [*wanted.arguments, "--config-file", str(copy)]
+        if _exists(pulumi, stack):
+            return _run(pulumi, [*own, "--stack", full_name])
+        shutil.copy(PROJECT / "Pulumi.yaml", folder)
+        (Path(folder) / "state").mkdir()
+        backend = {"PULUMI_BACKEND_URL": (Path(folder) / "state").as_uri()}
+        alone = Pulumi(pulumi.program, {**pulumi.environment, **backend})
+        alone.ask("stack", "init", stack, "--no-select", "--cwd", folder)
+        return _run(alone, [*own, "--stack", stack])
+
+
+SAVED = ("-c", "--config", "--config-file", "--secrets-provider")  # Pulumi notes what they say
 PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pending-creates")
 
 

@@ -35,8 +35,12 @@ class Operation:
         return self.kind in CHANGING
 
     def has(self, option: str) -> bool:
-        """Whether a long option is given, with a value or not."""
-        return any(each.split("=", 1)[0] == option for each in self.arguments)
+        """Whether an option is given, with a value or not."""
+        short = not option.startswith("--")
+        return any(
+            each.split("=", 1)[0] == option or (short and each.startswith(option))
+            for each in self.arguments
+        )
 
 
 def operation(arguments: Sequence[str]) -> Operation | None:

@@ -4,8 +4,11 @@ Owns which program that is, with which environment, and reading its JSON. Leaves
 environment's content to `plugins.build`, running operations to `launcher`.
 """
 
+import gzip
 import json
 import os
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,15 +47,19 @@ class Pulumi:
 
 @dataclass(frozen=True)
 class Known:
-    """A stack as Pulumi has it: `resources` counts its own entry; `updated`: an ISO 8601 time."""
+    """A stack as Pulumi has it: `resources` counts its own entry; `updated`: an ISO 8601 time.
+
+    `problem`: why its state can't be read, if it can't.
+    """
 
     resources: int
     updated: str
+    problem: str = ""
 
     @property
     def raised(self) -> bool:
-        """Whether there is more than the stack's own entry and its outputs."""
-        return self.resources > 1
+        """Whether there is, or may be, more than the stack's own entry and its outputs."""
+        return self.resources > 1 or bool(self.problem)
 
 
 @cache
@@ -81,13 +88,36 @@ def stacks() -> dict[str, Known]:
     folder = folder_of(backend())
     if folder is not None and not (folder / ".pulumi").exists():
         return {}  # nothing was ever raised: that needs no tools
-    said = json.loads(pulumi().ask("stack", "ls", "--json"))
+    try:
+        said = json.loads(pulumi().ask("stack", "ls", "--json"))
+    except CommandFailed:
+        found = {} if folder is None else dict(_in_files(folder))
+        if not any(each.problem for each in found.values()):
+            raise
+        return found
     return {
         each["name"].rsplit("/", 1)[-1]: Known(
             each.get("resourceCount") or 0, each.get("lastUpdate") or ""
         )
         for each in said
     }
+
+
+def _in_files(backend: Path) -> Iterator[tuple[str, Known]]:
+    """The stacks of a folder, where `pulumi stack ls` names none as one's state is damaged."""
+    for file in sorted((backend / ".pulumi" / "stacks" / project_name()).glob("*.json*")):
+        stack, _, ending = file.name.partition(".")
+        if ending not in ("json", "json.gz"):
+            continue
+        try:
+            content = file.read_bytes()
+            text = gzip.decompress(content) if ending == "json.gz" else content
+            latest = json.loads(text)["checkpoint"]["latest"] or {}
+            resources, manifest = latest.get("resources") or [], latest.get("manifest") or {}
+            yield stack, Known(len(resources), str(manifest.get("time", "")))
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+            problem = f"Pulumi's state of it can't be read: {file}; the one before is {file}.bak"
+            yield stack, Known(0, "", problem)
 
 
 def state(stack: str) -> dict[str, Any]:

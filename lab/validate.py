@@ -1,6 +1,7 @@
-"""Whether topologies can be used, without a machine and without a file written.
+"""Whether topologies, and the virtual lab machine's settings, can be used.
 
-Owns which files are meant and what is said of each. Leaves the rules to `config`.
+Contacts no machine and writes no file. Owns which files are meant and what is said of each. Leaves
+the rules to `config`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,11 @@ from config import stacks
 from config.bill import bill, summary
 from config.checks import Hardware
 from config.errors import ConfigError
+from config.labmachine import FILE as LAB_MACHINE_FILE
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology
 from config.settings import VIRTUAL
+from config.units import format_size
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Verdict:
 def validate(stack: str, files: Sequence[Path]) -> Iterator[Verdict]:
     """Check files as topologies of a stack; without any the stack's own.
 
-    Where the stack's lab machine is the virtual one, they must also fit it.
+    A labmachine.yaml is checked as the virtual lab machine's settings. Where the stack's lab
+    machine is the virtual one, the topologies must also fit it.
 
     Raises:
         ConfigError: there is no such stack, or config/labmachine.yaml is wrong.
@@ -42,9 +46,18 @@ def validate(stack: str, files: Sequence[Path]) -> Iterator[Verdict]:
         hardware = Hardware(virtual.memory, dict(virtual.disks))
     for file in files or [FOLDER / f"{option('topology') or stack}.yaml"]:
         try:
-            found = bill(load_topology(file, stack, hardware))
+            found = _said(file, stack, hardware)
         except ConfigError as error:
             yield Verdict(str(error), wrong=True)
         else:
-            memory = hardware.memory if hardware else None
-            yield Verdict(f"{file.name} can be used: {summary(found, memory)}", wrong=False)
+            yield Verdict(f"{file.name} can be used: {found}", wrong=False)
+
+
+def _said(file: Path, stack: str, hardware: Hardware | None) -> str:
+    """What is told of a file that can be used."""
+    if file.name == LAB_MACHINE_FILE.name and file.exists():
+        virtual = load_labmachine(own=file)
+        memory, disks = format_size(virtual.memory), ", ".join(virtual.disks)
+        return f"{virtual.cores} cores, {memory} of memory, disks {disks}"
+    taken = bill(load_topology(file, stack, hardware))
+    return summary(taken, hardware.memory if hardware else None)

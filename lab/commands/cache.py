@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from artefacts import cache_root, prune
+from artefacts import prune
+from artefacts.cache import cache_folder
 from artefacts.environment import PROJECT
 from lab.commands.context import screen, table
 
@@ -27,8 +28,8 @@ def show(context: typer.Context) -> None:
         days = max(0.0, time.time() - each.used) / prune.DAY_S
         rows.add_row(each.name, f"{each.size / (1 << 20):.0f}", f"{days:.0f}")
     screen.print(rows)
-    screen.print(f"{cache_root()}: {_size(found)}", highlight=False, soft_wrap=True)
-    if OLD.is_dir() and cache_root() != OLD:
+    screen.print(f"{cache_folder()}: {_size(found)}", highlight=False, soft_wrap=True)
+    if OLD.is_dir() and cache_folder() != OLD:
         screen.print(
             f"{OLD} is the cache of an older version, which nothing uses now; it can be removed",
             highlight=False, soft_wrap=True,

@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_what_can_t_name_a_stack_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="1 to 27 letters"):
+    with pytest.raises(ConfigError, match="1 to 27 ASCII letters"):
         stacks.check_name(name)
 
 

@@ -1,5 +1,6 @@
 """All stacks, by their files and Pulumi's state; what is asked before racks are lost."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,31 @@ def test_pulumi_s_list_is_read(
     monkeypatch.setattr(pulumi_cli.Pulumi, "ask", lambda *_: json.dumps(said))
     monkeypatch.setattr(pulumi_cli, "pulumi", lambda: pulumi_cli.Pulumi(Path("x"), {}))
     assert pulumi_cli.stacks() == found
+
+
+def test_a_damaged_state_is_named_and_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object) -> str:
+        raise CommandFailed("unexpected end of JSON input")
+
+    monkeypatch.setattr(pulumi_cli, "backend", lambda: f"file://{tmp_path}")
+    monkeypatch.setattr(pulumi_cli.Pulumi, "ask", ask)
+    monkeypatch.setattr(pulumi_cli, "pulumi", lambda: pulumi_cli.Pulumi(Path("x"), {}))
+    kept = tmp_path / ".pulumi/stacks" / pulumi_cli.project_name()
+    kept.mkdir(parents=True)
+    whole = {"version": 3, "checkpoint": {"latest": {"resources": [{}, {}], "manifest": {}}}}
+    (kept / "mini.json").write_text(json.dumps(whole))
+    (kept / "five.json.gz").write_bytes(gzip.compress(json.dumps(whole).encode()))
+    (kept / "five.json.bak").write_text("{")
+    with pytest.raises(CommandFailed):  # the reason is another
+        pulumi_cli.stacks()
+    for name in ("torn.json", "torn-too.json.gz"):
+        (kept / name).write_text('{"version": 3, "chec')
+    found = pulumi_cli.stacks()
+    assert (found.pop("mini"), found.pop("five")) == (Known(2, ""), Known(2, ""))
+    assert all(each.raised and ".bak" in each.problem for each in found.values())
+    assert str(kept / "torn.json") in found["torn"].problem
 
 
 @pytest.mark.parametrize(("stack", "goes"), [("mini", True), ("five", False)])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,9 @@ echo "${PULUMI_BACKEND_URL:-}|${PULUMI_DEBUG_COMMANDS:-}|" >>environments
 case "$*" in
     "stack --show-name"*) [ -e selected ] || exit 255; cat selected; exit ;;
     "stack ls"*) echo "[]"; exit ;;
-    "stack init"*) : >"known/$3.json"; [ ! -e beaten ]; exit ;;
+    "stack init"*)
+        known=${PULUMI_BACKEND_URL#file://}/.pulumi/stacks/rack-lab
+        mkdir -p "$known"; : >"$known/$3.json"; [ ! -e beaten ]; exit ;;
     "stack export"*) echo '{"deployment": {"resources": []}}'; exit ;;
 esac
 [ ! -e slow ] || { echo began >>calls; exec sleep 60; }
@@ -112,12 +115,24 @@ def calls(project: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
+def called(project: Path) -> list[str]:
+    """The calls, with COPY for the folder of a preview, which is gone."""
+    return [re.sub(r"/\S*/tmp[a-z0-9_]{8}(?=/|\b)", "COPY", each) for each in calls(project)]
+
+
 def log(project: Path, stack: str = "mini") -> str:
     return f"--event-log {project}/.lab/stacks/{stack}/events.json"
 
 
+COPIED = " --stack mini --config-file COPY/Pulumi.mini.yaml --stack mini"
 CALLS = {
-    "preview --stack mini": ["stack init mini --no-select", "preview --stack mini"],
+    "preview --stack mini": ["stack init mini --no-select --cwd COPY", f"preview{COPIED}"],
+    "preview --stack org/rack-lab/mini --diff": [
+        "stack init mini --no-select --cwd COPY",
+        "preview --stack org/rack-lab/mini --diff "
+        "--config-file COPY/Pulumi.mini.yaml --stack mini",
+    ],
+    "preview -c a=b --stack mini": ["stack init mini --no-select", "preview -c a=b --stack mini"],
     "up --stack mini --yes": ["stack init mini --no-select", "up --stack mini --yes {log}"],
     "up --stack mini --event-log x": ["stack init mini --no-select",
                                       "up --stack mini --event-log x"],
@@ -131,7 +146,7 @@ CALLS = {
 def test_what_pulumi_is_called_with(project: Path, launch: Launch, line: str) -> None:
     done = launch(line)
     assert done.returncode == 0, done.stderr
-    own = [each.removesuffix(" --non-interactive --color=never") for each in calls(project)]
+    own = [each.removesuffix(" --non-interactive --color=never") for each in called(project)]
     assert own == [each.format(log=log(project)) for each in CALLS[line]]
 
 
@@ -158,7 +173,7 @@ def test_a_stack_that_was_removed_is_made_again(
     project: Path, launch: Launch, left: str, made: bool
 ) -> None:
     (project / "known" / left).touch()
-    assert launch("preview --stack mini").returncode == 0
+    assert launch("up --stack mini").returncode == 0
     assert calls(project)[0].startswith("stack init mini") is made
 
 
@@ -167,12 +182,31 @@ def test_a_stack_s_settings_may_be_in_another_file(project: Path, launch: Launch
     assert calls(project)[-1].startswith("up --stack other --config-file x.yaml")
 
 
-def test_a_stack_that_another_preview_makes_at_the_same_moment_is_no_error(
+def test_a_stack_that_another_run_makes_at_the_same_moment_is_no_error(
     project: Path, launch: Launch
 ) -> None:
     (project / "beaten").touch()
+    assert launch("up --stack mini").returncode == 0
+    assert calls(project)[-1].startswith("up --stack mini")
+
+
+@pytest.mark.parametrize("raised", [True, False])
+def test_a_preview_writes_nothing(project: Path, launch: Launch, raised: bool) -> None:
+    if raised:
+        (project / "known/mini.json").touch()
+    before = {each: each.is_file() and each.read_bytes() for each in project.rglob("*")}
     assert launch("preview --stack mini").returncode == 0
-    assert calls(project)[-1] == "preview --stack mini"
+    own = [project / "calls", project / "environments"]  # what the stand-in notes
+    after = {each: each.is_file() and each.read_bytes() for each in project.rglob("*")}
+    assert {each: what for each, what in after.items() if each not in own} == before
+    assert called(project)[-1] == f"preview{COPIED}"
+
+
+def test_a_preview_of_a_topology_without_settings_has_empty_ones(
+    project: Path, launch: Launch
+) -> None:
+    assert launch("preview --stack moving").returncode == 0
+    assert not (project / "Pulumi.moving.yaml").exists()
 
 
 @pytest.mark.parametrize("kind", ["up", "preview", "refresh", "destroy"])
@@ -196,7 +230,7 @@ def test_an_empty_name_isn_t_the_selected_stack_s(
     for kind in ("destroy", "up", "preview", "up --config-file x"):
         done = launch(f"{kind} {named}")
         assert done.returncode == 1
-        assert "1 to 27 letters" in done.stderr
+        assert "1 to 27 ASCII letters" in done.stderr
     assert calls(project) == []
 
 
@@ -209,7 +243,8 @@ def test_who_selects_another_stack_meanwhile_changes_nothing(
     for stack in ("mini", "servers"):
         (project / f"known/{stack}.json").touch()
     assert launch(kind).returncode == 0
-    assert f"{kind} --stack mini" in calls(project)[-1]
+    assert calls(project)[-1].startswith(kind)
+    assert "--stack mini" in calls(project)[-1]
 
 
 def test_a_stack_that_is_named_goes_before_the_environment_s(project: Path, launch: Launch) -> None:

@@ -44,6 +44,19 @@ def test_a_file_in_the_folder_one_is_in_is_named(
     assert "\n. can't be used" in done.stderr
 
 
+def test_the_lab_machine_s_settings_are_no_topology(tmp_path: Path) -> None:
+    own = tmp_path / "labmachine.yaml"
+    own.write_text("# mine\ncores: 4\n")
+    done = lab("--stack", "mini", "validate", str(FOLDER / own.name), str(own))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "labmachine.yaml can be used: 4 cores, 10GiB of memory, disks disk1, " in done.stdout
+    own.write_text("# mine\ncores: 0\n")
+    done = lab("--stack", "mini", "validate", str(own), str(tmp_path / "none" / own.name))
+    assert done.exit_code == 1
+    assert "cores: 0 (line 2)" in done.stderr
+    assert "a file in none/" in done.stderr
+
+
 def test_without_files_the_stack_s_is_checked() -> None:
     before = sorted(PROJECT.glob(".lab/stacks/*"))
     done = lab("--stack", "moving", "validate")

@@ -89,5 +89,12 @@ def test_a_wrong_own_file_is_named(tmp_path: Path, text: str) -> None:
         load_labmachine(own=own)
 
 
+def test_the_file_and_line_of_a_wrong_value_are_told(tmp_path: Path) -> None:
+    own = tmp_path / "labmachine.yaml"
+    own.write_text("# mine\ndisks:\n  disk1: 1MiB\n")
+    with pytest.raises(ConfigError, match=r"disks\.disk1: 1MiB \(line 3\)"):
+        load_labmachine(own=own)
+
+
 def test_git_ignores_the_users_own_file() -> None:
     assert "/labmachine.yaml" in (OWN.parent / ".gitignore").read_text().splitlines()

@@ -19,16 +19,27 @@ LAUNCHER = Path(sys.prefix) / "bin" / "pulumi"
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
+def settings(stack: str) -> str:
+    """What its settings file has."""
+    return f"config: {{lab:topology: {STACKS[stack]}, lab:machine: '{NOBODY}'}}\n"
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def state(tmp_path: Path) -> Path:
+    """The folder of the backend."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path, state: Path) -> Iterator[Start]:
     """Starts the launcher as a shell without any preparation does; cleans up after the stacks."""
     pulumi()  # built before the tests' time limit
-    for stack, topology in STACKS.items():
-        text = f"config: {{lab:topology: {topology}, lab:machine: '{NOBODY}'}}\n"
-        (PROJECT / f"Pulumi.{stack}.yaml").write_text(text)
-    (tmp_path / "state").mkdir()
+    for stack in STACKS:
+        (PROJECT / f"Pulumi.{stack}.yaml").write_text(settings(stack))
     plain = {"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    plain |= {"PULUMI_BACKEND_URL": f"file://{tmp_path}/state"}
+    plain |= {"PULUMI_BACKEND_URL": state.as_uri()}
     plain |= {"LAB_CACHE": str(cache_root())}  # not below that HOME, where all would be built
 
     def run(*words: str, **more: str) -> "subprocess.Popen[str]":
@@ -43,7 +54,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         shutil.rmtree(stack_folder(stack), ignore_errors=True)
 
 
-def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(start: Start) -> None:
+def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(
+    start: Start, state: Path
+) -> None:
     """The program names its stack in the first resource's URN."""
     runs = [
         start("preview", "--stack", stack, PULUMI_STACK=other)
@@ -56,6 +69,8 @@ def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(start: St
         assert f"pulumi:pulumi:Stack rack-lab-{stack} create" in shown
         assert "admin_key" in shown  # by which a clone with another seed is told
         assert not stack_folder(stack).exists()
+        assert (PROJECT / f"Pulumi.{stack}.yaml").read_text() == settings(stack)
+    assert not any(state.iterdir())
 
 
 def test_a_selected_stack_is_what_plain_commands_mean(start: Start) -> None:
@@ -87,9 +102,7 @@ def test_what_is_typed_is_answered_plainly(
 def test_the_passphrase_is_the_user_s_from_the_first_command_on(start: Start) -> None:
     """Another project's variable is in the environment: a new stack takes it as its own."""
     other = {"PULUMI_CONFIG_PASSPHRASE": "of another project"}
-    first = start("preview", "--stack", "plain-one", **other)
-    shown, _ = first.communicate()
-    assert first.returncode == 0, shown
+    assert start("stack", "init", "plain-one", **other).wait() == 0
     run = start("preview", "--stack", "plain-one")
     shown, _ = run.communicate()
     assert run.returncode == 1
