@@ -17,7 +17,7 @@ PULUMI = .venv/bin/pulumi
 STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-two-racks test-fuzz topology-docs bench bench-graph bench-rack bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-two-racks test-fuzz topology-docs locks bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -78,6 +78,9 @@ test-small-rack: ## switches and volumes, then the small rack, on this project's
 
 topology-docs: setup ## docs/topology.md and the JSON schema, anew from the descriptions
 	@.venv/bin/python -m config.reference
+
+locks: setup ## the versions and checksums of Debian's packages, anew from its archive
+	@for each in alpine.debian labmachine.emulator labmachine.image; do .venv/bin/python -m $$each; done
 
 test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
 	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED) --timeout=7200

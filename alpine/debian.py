@@ -1,7 +1,7 @@
 """Debian's packages that Alpine's wheel lacks: which ones, which versions, and fetching them.
 
 Owns the lock (`debian.lock`: name, version, sha256 of every package). Leaves talking to apt to
-`artefacts.debian`, and converting the packages to `debianpackages`. `python -m alpine.debian`
+`artefacts.debian`, and converting the packages to `debianpackages`. `make locks`
 writes the lock anew from `debian.txt`.
 """
 
@@ -10,15 +10,13 @@ import tempfile
 from pathlib import Path
 
 from artefacts import cached, digest, step
-from artefacts.debian import Apt, Locked, debian_sources, read_lock, write_lock
+from artefacts.debian import MOVED_ON, Apt, Locked, debian_sources, read_lock, write_lock
 
 HERE = Path(__file__).parent
 REQUESTS = HERE / "debian.txt"
 DROPS = HERE / "debian-drop.txt"
 LOCK = HERE / "debian.lock"
 RELEASE = "bookworm"
-COMMAND = "python -m alpine.debian"
-HINT = f"if Debian's archive has moved on, run `{COMMAND}` and commit the new lock"
 
 
 def lines(path: Path) -> list[str]:
@@ -61,7 +59,7 @@ def fetch_debs() -> Path:
 
 def _download(work: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        Apt(Path(scratch), debian_sources(RELEASE)).download(locked(), work, HINT)
+        Apt(Path(scratch), debian_sources(RELEASE)).download(locked(), work, MOVED_ON)
 
 
 def main() -> None:
@@ -69,7 +67,7 @@ def main() -> None:
     with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
         apt = Apt(Path(scratch), debian_sources(RELEASE))
         found = [each for each in apt.resolve(*requests()) if not dropped(each.name)]
-    write_lock(LOCK, found, COMMAND)
+    write_lock(LOCK, found)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from artefacts.process import CommandFailed, run
 
@@ -24,6 +24,7 @@ URI_LINE = re.compile(
     r"^'[^']*' (?P<name>[^_]+)_(?P<version>[^_]+)_\w+\.deb \d+ SHA256:(?P<sha>\w+)$"
 )
 HINT = "is the Debian mirror reachable? apt-get update shows it"
+MOVED_ON = "if Debian's archive has moved on, run `make locks` and commit the new locks"
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ def read_lock(path: Path) -> list[Locked]:
     return [Locked(*row) for row in rows if row]
 
 
-def write_lock(path: Path, packages: Iterable[Locked], command: str) -> None:
-    """Write a lock anew; `command` is what did it."""
+def write_lock(path: Path, packages: Iterable[Locked]) -> None:
+    """Write a lock anew."""
     rows = sorted(f"{each.name} {each.version} {each.sha256}\n" for each in packages)
-    path.write_text(f"# name version sha256; written by {command}\n{''.join(rows)}")
+    path.write_text(f"# name version sha256; written by make locks\n{''.join(rows)}")
 
 
 def debian_sources(release: str) -> list[str]:
@@ -86,6 +87,14 @@ def _users_lines(targets: list[str], wanted: str) -> Iterator[str]:
 
 def _line(uri: str, suite: str) -> str:
     return f"deb [signed-by={KEYRING}] {uri.rstrip('/')} {suite} {COMPONENT}"
+
+
+def _index_entry(deb: Path) -> str:
+    """A package's own fields, and where it lies."""
+    with deb.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    fields = run(["dpkg-deb", "--field", deb]).strip()
+    return f"{fields}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {sha256}\n"
 
 
 class Apt:
@@ -144,6 +153,24 @@ class Apt:
             if found != package.sha256:
                 raise CommandFailed(f"{deb.name}: sha256 {found}, locked {package.sha256}\n{hint}")
             deb.rename(target / f"{package.name}.deb")
+
+    def repository(self, packages: Iterable[Locked], target: Path, release: str, hint: str) -> str:
+        """Fetch the packages into `target`, a repository of these alone; its apt line.
+
+        Its index is what deb822(5) and "Debian Repository Format" ask of a flat repository.
+
+        Raises:
+            CommandFailed: as `download`.
+        """
+        self.download(packages, target, hint)
+        entries = (_index_entry(deb) for deb in sorted(target.glob("*.deb")))
+        index = "\n".join(entries).encode()
+        (target / "Packages").write_bytes(index)
+        (target / "Release").write_text(
+            f"Suite: {release}\nCodename: {release}\nArchitectures: amd64\nSHA256:\n"
+            f" {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
+        )
+        return f"deb [trusted=yes] copy:{quote(str(target))} ./"
 
     def resolve(self, *packages: str) -> Iterator[Locked]:
         """What apt would install for `packages` on an empty system."""

@@ -5,7 +5,7 @@ is found first, and the correction it needs (`svm.c`). Leaves its command line t
 to `artefacts.debian`. Why not the system's: before 10.2 emulated SVM changes a CPU's pending
 interrupts without a lock, so nested machines lose them
 (docs/decisions/0003-qemu-from-backports.md).
-`python -m labmachine.emulator` writes the lock anew.
+`make locks` writes the lock anew.
 """
 
 import os
@@ -14,14 +14,12 @@ from pathlib import Path
 
 from artefacts import cached, digest, run, step
 from artefacts import environment as own_environment
-from artefacts.debian import Apt, debian_sources, read_lock, write_lock
+from artefacts.debian import MOVED_ON, Apt, debian_sources, read_lock, write_lock
 
 RELEASE = "trixie"
 BACKPORTS = f"{RELEASE}-backports"
 PACKAGES = ("qemu-system-x86", "seabios")
 LOCK = Path(__file__).with_name("emulator.lock")
-COMMAND = "python -m labmachine.emulator"
-HINT = f"if Debian's archive has moved on, run `{COMMAND}` and commit the new lock"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 CORRECTION = Path(__file__).parent / "svm.c"
 # The wrapper brings the loader and libraries that its qemu was built with. The loader splits
@@ -56,7 +54,7 @@ def environment() -> dict[str, str]:
 def _build(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         apt = Apt(Path(scratch) / "apt", _sources(), BACKPORTS)
-        apt.download(read_lock(LOCK), Path(scratch), HINT)
+        apt.download(read_lock(LOCK), Path(scratch), MOVED_ON)
         for deb in sorted(Path(scratch).glob("*.deb")):
             run(["dpkg-deb", "-x", deb, folder / "root"])
     correction = folder / "root" / LIBRARIES / "svm.so"
@@ -77,7 +75,7 @@ def main() -> None:
     """Write `emulator.lock` anew: what apt would install for PACKAGES on an empty system."""
     with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
         found = list(Apt(Path(scratch) / "apt", _sources(), BACKPORTS).resolve(*PACKAGES))
-    write_lock(LOCK, found, COMMAND)
+    write_lock(LOCK, found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The lab machine's disk image: Debian 12 with libvirt, Open vSwitch, mdadm and LVM2.
 
-Owns the package list and the recipe; `labmachine/root/` is the file tree that is laid in
+Owns the package list, its lock (`image.lock`; `make locks` writes it anew) and the recipe;
+`labmachine/root/` is the file tree that is laid in
 before the packages are installed. The image is never changed: each machine writes to an
 overlay of its own. Leaves starting it to `qemu` and `machine`.
 """
@@ -8,17 +9,19 @@ overlay of its own. Leaves starting it to `qemu` and `machine`.
 import shlex
 import shutil
 import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from artefacts import cached, digest, fetch_wheel, run
-from artefacts.debian import HINT, debian_sources
+from artefacts import cached, digest, fetch_wheel, run, step
+from artefacts.debian import HINT, MOVED_ON, Apt, debian_sources, read_lock, write_lock
 from artefacts.namespace import as_root, remove_tree
 
 RELEASE = "bookworm"
 VIRTUALBMC = (
     "virtualbmc", "3.3.0", "ab063656507a46fc45f6aea2df9fdfaf6e4e5b84f183bdea1b21c15818e7b6fb"
 )  # fmt: skip
+LOCK = Path(__file__).with_name("image.lock")
 ROOT_TREE = Path(__file__).parent / "root"
 DISK_SIZE = "6G"  # sparse; what the packages need and room for logs and definitions
 
@@ -34,6 +37,9 @@ PACKAGES = (
     "ipmitool",
     "openssh-server", "curl", "iputils-ping", "udhcpc", "socat", "tcpdump", "xz-utils", "zstd",
 )  # fmt: skip
+
+# What mmdebstrap's variant minbase has without being asked (mmdebstrap(1)), as apt's patterns.
+BASE = ("?essential", "?priority(required)", "apt")
 
 LEFT_OUT = (
     "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*",
@@ -94,7 +100,7 @@ def machine_image() -> MachineImage:
     Raises:
         CommandFailed: when mmdebstrap or mkfs.ext4 fail; the message has their last lines.
     """
-    key = digest(Path(__file__), ROOT_TREE)
+    key = digest(Path(__file__), LOCK, ROOT_TREE)
     title = "building the lab machine's image (Debian packages, about a minute)"
     return MachineImage(cached("labmachine", key, _build, title=title))
 
@@ -108,7 +114,12 @@ def _build(folder: Path) -> None:
     wheel = fetch_wheel(*VIRTUALBMC, folder)
     shutil.unpack_archive(wheel, modules, "zip")
     pack_tree(folder / "overlay", overlay)
-    run(as_root(*mmdebstrap_argv(tree, overlay, debian_sources(RELEASE))), log=log, hint=HINT)
+    with tempfile.TemporaryDirectory() as scratch:
+        debs = Path(scratch) / "debs"
+        debs.mkdir()
+        apt = Apt(Path(scratch) / "apt", debian_sources(RELEASE))
+        source = apt.repository(read_lock(LOCK), debs, RELEASE, MOVED_ON)
+        run(as_root(*mmdebstrap_argv(tree, overlay, [source])), log=log, hint=HINT)
     # root can make device nodes, root of a namespace can't; the machine's kernel brings its own
     run(as_root("find", tree / "dev", "-mindepth", "1", "-delete"))
     (kernel,) = (tree / "boot").glob("vmlinuz-*")
@@ -135,11 +146,13 @@ def mmdebstrap_argv(tree: Path, overlay: Path, sources: list[str]) -> list[str]:
         # Without machined to start, libvirt makes its guests' cgroups itself.
         'rm "$1"/usr/share/dbus-1/system-services/org.freedesktop.machine1.service',
         'chroot "$1" update-tirfs',
+        'rm "$1"/etc/apt/sources.list',  # names a folder of the build's
     )
     return [
         "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
         f"--include={','.join(PACKAGES)}",
         '--aptopt=Apt::Install-Recommends "false"',
+        '--aptopt=APT::Sandbox::User "root"',  # another can't read the builder's folder
         "--dpkgopt=force-confold", "--dpkgopt=force-confdef",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT),
         f"--essential-hook=tar-in {shlex.quote(str(overlay))} /",
@@ -161,3 +174,15 @@ def pack_tree(source: Path, target: Path) -> None:
     with tarfile.open(target, "w") as tar:
         for child in sorted(source.rglob("*")):
             tar.add(child, child.relative_to(source).as_posix(), recursive=False, filter=as_root)
+
+
+def main() -> None:
+    """Write `image.lock` anew: what apt would install for BASE and PACKAGES on an empty system."""
+    with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
+        apt = Apt(Path(scratch) / "apt", debian_sources(RELEASE))
+        found = list(apt.resolve(*BASE, *PACKAGES))
+    write_lock(LOCK, found)
+
+
+if __name__ == "__main__":
+    main()

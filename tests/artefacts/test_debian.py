@@ -1,5 +1,6 @@
 """Debian's mirrors on systems of all kinds, and locked packages."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_apt_that_fails_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
     packages = [Locked("b", "1:2~x+y", "ff"), Locked("a", "3", "ee")]
-    write_lock(tmp_path / "lock", packages, "python -m x")
+    write_lock(tmp_path / "lock", packages)
     assert read_lock(tmp_path / "lock") == sorted(packages, key=lambda each: each.name)
 
 
@@ -87,3 +88,27 @@ def test_other_bytes_than_the_locked_ones_are_refused(
         apt.download([Locked("a", "1:3", "ee")], tmp_path, "run the refresh")
     with pytest.raises(CommandFailed, match="not fetched: b"):
         apt.download([Locked("b", "1", "ee")], tmp_path / "apt", "")
+
+
+def test_a_repository_has_an_index_of_its_packages_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content = b"a package"
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    def run(argv: list[str], cwd: Path | None = None, hint: str = "") -> str:
+        if "download" in argv and cwd:
+            (cwd / "a_1%3a3_amd64.deb").write_bytes(content)
+        return "Package: a\nVersion: 1:3\n" if "--field" in argv else ""
+
+    monkeypatch.setattr(debian, "run", run)
+    folder = tmp_path / "with blanks"
+    folder.mkdir()
+    apt = debian.Apt(tmp_path / "apt", [])
+    line = apt.repository([Locked("a", "1:3", sha256)], folder, "bookworm", "")
+    assert line == f"deb [trusted=yes] copy:{tmp_path}/with%20blanks ./"
+    index = (folder / "Packages").read_text()
+    assert index == (f"Package: a\nVersion: 1:3\nFilename: ./a.deb\nSize: 9\nSHA256: {sha256}\n")
+    release = (folder / "Release").read_text()
+    assert "Codename: bookworm\n" in release
+    assert hashlib.sha256(index.encode()).hexdigest() in release

@@ -1,4 +1,4 @@
-"""The documented commands that write the locks of Debian's packages anew."""
+"""What `make locks` runs: the locks of Debian's packages are written anew."""
 
 from pathlib import Path
 from types import ModuleType
@@ -7,15 +7,19 @@ import pytest
 
 from alpine import debian
 from artefacts.debian import read_lock
-from labmachine import emulator
+from labmachine import emulator, image
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize(
     ("module", "wanted"),
-    [(debian, set(debian.requests())), (emulator, set(emulator.PACKAGES))],
-    ids=["alpine.debian", "labmachine.emulator"],
+    [
+        (debian, set(debian.requests())),
+        (emulator, set(emulator.PACKAGES)),
+        (image, set(image.PACKAGES)),
+    ],
+    ids=["alpine.debian", "labmachine.emulator", "labmachine.image"],
 )
 def test_a_lock_is_written_anew(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: ModuleType, wanted: set[str]
