@@ -27,8 +27,13 @@ _ended = False  # the group was, and nothing more shall start in it
 class CommandFailed(RuntimeError):
     """A program ended with a non-zero code, or was not found, or ran out of time.
 
-    The message is what a person needs: the command, its code, its last lines, a hint.
+    The message is what a person needs: the command, its code, its last lines, a hint. `code` is
+    the code alone, if the program ended with one.
     """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def run(
@@ -80,7 +85,8 @@ def run(
     if done.returncode != 0:
         streams = log.read_bytes() if log is not None else done.stderr or done.stdout or b""
         text = streams.decode(errors="replace")
-        raise CommandFailed(_message(command, f"exit code {done.returncode}", text, hint))
+        what = f"exit code {done.returncode}"
+        raise CommandFailed(_message(command, what, text, hint), done.returncode)
     return (done.stdout or b"").decode(errors="replace")
 
 

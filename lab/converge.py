@@ -27,7 +27,7 @@ def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
         CommandFailed: when it can't be reached, or isn't ready in time; with its own reason.
     """
     wait_for_ssh(settings, name, BOOT_DEADLINE_S)
-    return ask(settings, name, ["rack-converge", key, sha256], timeout_s=BOOT_DEADLINE_S)
+    return _converged(settings, name, key, sha256)
 
 
 def catch_up(settings: Settings, name: str) -> None:
@@ -40,7 +40,13 @@ def catch_up(settings: Settings, name: str) -> None:
     if isinstance(machine, Guest):  # it boots from its node's copy of its entry
         mac = addressing.nics(settings.stack, settings.topology, name)[0].mac_dashed
         ask(settings, machine.node, ["rack-guest-sync", name, mac], timeout_s=ANSWER_S)
-    ask(settings, name, ["rack-converge"], timeout_s=BOOT_DEADLINE_S)
+    _converged(settings, name)
+
+
+def _converged(settings: Settings, name: str, *entry: str) -> str:
+    command = ["rack-converge", *entry]  # does nothing twice
+    again = patiently(HEAL_S, lost=True)
+    return again(ask, settings, name, command, timeout_s=BOOT_DEADLINE_S)
 
 
 def wait_ready(settings: Settings, name: str) -> None:

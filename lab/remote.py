@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from artefacts import CommandFailed, run
 from artefacts.environment import users_environment
@@ -20,6 +20,7 @@ from equipment import Equipment
 
 CONSOLE_LINES = 8
 BOOT_SERVER_LOGS = "tail -n 4 /var/log/control-plane.log /var/log/dnsmasq.log 2>/dev/null || true"
+SSH_FAILED = 255  # the exit code of ssh where it isn't the command's, ssh(1)
 PAUSE_S = 2  # until what failed is tried again
 VIRSH = "virsh -c qemu:///system"
 
@@ -57,12 +58,20 @@ def reachable(settings: Settings, machine: str) -> bool:
     return True
 
 
-def patiently(seconds: float) -> Retrying:
-    """Calls what it is given again while that fails; then the last `CommandFailed` is raised."""
+def patiently(seconds: float, *, lost: bool = False) -> Retrying:
+    """Calls what it is given again while that fails; then the last `CommandFailed` is raised.
+
+    `lost`: only where the connection was lost, which says nothing of the command. Where all is
+    emulated and busy, a machine may not answer for a minute.
+    """
+
+    def again(error: BaseException) -> bool:
+        return isinstance(error, CommandFailed) and (not lost or error.code == SSH_FAILED)
+
     return Retrying(
         stop=stop_after_delay(seconds),
         wait=wait_fixed(PAUSE_S),
-        retry=retry_if_exception_type(CommandFailed),
+        retry=retry_if_exception(again),
         reraise=True,
     )
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, run
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
 from config.settings import Settings
@@ -24,6 +24,29 @@ def test_what_fails_is_tried_again_in_its_time(
         return answer
 
     assert patiently(seconds)(fragile, "done") == "done"
+
+
+@pytest.mark.parametrize(("code", "tries"), [(255, 2), (1, 1), (None, 1)])
+def test_only_a_lost_connection_is_tried_again_where_that_is_asked(
+    code: int | None, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.remote.PAUSE_S", 0)
+    failures = [CommandFailed("the command's own"), CommandFailed("first", code)]
+    tried = []
+
+    def fragile() -> None:
+        tried.append(1)
+        raise failures.pop()
+
+    with pytest.raises(CommandFailed):
+        patiently(60, lost=True)(fragile)
+    assert len(tried) == tries
+
+
+def test_the_code_of_a_program_is_told() -> None:
+    with pytest.raises(CommandFailed) as caught:
+        run(["sh", "-c", "exit 255"])
+    assert caught.value.code == 255
 
 
 def test_the_last_failure_is_told() -> None:
