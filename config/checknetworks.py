@@ -17,8 +17,9 @@ from config.addressing import (
 )
 from config.errors import Problem
 from config.netem import Netem
-from config.topology import Firewall, LxcHost, Node, Router, Server, Topology
+from config.topology import BootServer, Firewall, LxcHost, Node, Router, Server, Topology
 from config.units import format_duration, format_rate
+from config.values import NetworkName
 
 # Private, and shared address space: all else belongs to somebody, or isn't for hosts at all.
 PRIVATE = (
@@ -199,6 +200,56 @@ def _lines(topology: Topology) -> Iterator[Problem]:
         boots = network == "lan" or (network == "internet" and topology.of(Firewall))
         if entry.netem and boots:
             yield from _boots_over(f"networks.{network}.netem", entry.netem)
+    for name, lines in _boot_ways(topology):
+        if not any(list(_boots_over(key, line)) for key, line in lines.items()):
+            yield from _add_up(name, lines)
+
+
+def _boot_ways(topology: Topology) -> Iterator[tuple[str, dict[str, Netem]]]:
+    """The bad lines between a boot server and each machine that boots from it, by their keys."""
+    routers = {
+        network: line
+        for name, router in topology.of(Router).items()
+        for network in router.networks
+        for line in (_own_line(topology, name, network), _network_line(topology, network))
+        if line
+    }
+    for start in topology.of(BootServer):
+        for name, machine in topology.of(Server).items():
+            last = machine.networks[0]
+            crossed = [] if last == "lan" else [routers.get("lan"), routers.get(last)]
+            if isinstance(machine, Router):
+                crossed.append(routers.get(last))
+            lines = [_own_line(topology, start, "lan"), *crossed, _own_line(topology, name, last)]
+            yield name, dict(filter(None, lines))
+
+
+def _own_line(topology: Topology, name: str, network: NetworkName) -> tuple[str, Netem] | None:
+    machine = topology.machines[name]
+    found = machine.netem.get(network) if isinstance(machine, Node) else None
+    return (f"machines.{name}.netem.{network}", found) if found else None
+
+
+def _network_line(topology: Topology, network: NetworkName) -> tuple[str, Netem] | None:
+    found = topology.networks[network].netem if network in topology.networks else None
+    return (f"networks.{network}.netem", found) if found else None
+
+
+def _add_up(name: str, lines: dict[str, Netem]) -> Iterator[Problem]:
+    """Lines that are good enough each can be too bad together."""
+    delay = sum((line.delay or 0) + (line.jitter or 0) for line in lines.values())
+    loss = sum((line.loss or 0) + (line.corrupt or 0) for line in lines.values())
+    longest = format_duration(BOOT_DELAY)
+    for what, found, shown, most in (
+        ("delay and jitter", delay > BOOT_DELAY, format_duration(delay), longest),
+        ("loss and corrupt", loss > BOOT_LOSS, f"{loss:g}%", f"{BOOT_LOSS}%"),
+    ):
+        if found:
+            yield Problem(
+                next(reversed(lines)), shown,
+                f"{what} are {most} at most, of all lines that {name} boots over: "
+                f"{', '.join(lines)}", "make these lines better",
+            )  # fmt: skip
 
 
 def _boots_over(key: str, line: Netem) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ are texts. Leaves what the data means to others.
 """
 
 import difflib
+import os
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -194,6 +195,12 @@ def _tagged(node: yaml.Node) -> _Refused:
     return _Refused(node, f"the tag {node.tag}", "values have no tags", "remove it")
 
 
+def _at_once(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def read_document(path: Path) -> Document:
     """Read a file.
 
@@ -201,7 +208,8 @@ def read_document(path: Path) -> Document:
         ConfigError: when it can't be read or isn't YAML that is taken, with the line.
     """
     try:
-        with path.open("rb") as file:
+        # A pipe that nobody writes to would be waited for else; so it is empty.
+        with open(path, "rb", opener=_at_once) as file:
             content = file.read(MOST_BYTES + 1)
         text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:

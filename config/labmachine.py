@@ -5,10 +5,12 @@ which git ignores: its keys replace those of the shipped file. Owns the schema a
 making the machine to `labmachine/`, and whether a rack fits it to `checks`.
 """
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from config.document import read_document
 from config.errors import ConfigError, Problem, from_pydantic
@@ -34,8 +36,22 @@ def _disk(size: int) -> int:
     return size
 
 
-# A disk's name is its virtio serial number, of which the kernel keeps 20 bytes.
-DiskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+def _disk_name(name: str) -> str:
+    # It is its virtio serial number, of which the kernel keeps 20 bytes.
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", name):
+        raise ValueError(
+            "a disk's name has 1 to 20 of a-z, 0-9 and dashes, a letter first; write it like disk1"
+        )
+    return name
+
+
+DiskName = Annotated[str, AfterValidator(_disk_name)]
+
+
+def _disks(value: object) -> object:
+    if not (isinstance(value, dict) and value):
+        raise ValueError("one or more disks by name; write it like {disk1: 4GiB, disk2: 4GiB}")
+    return value
 
 
 class LabMachine(BaseModel):
@@ -49,7 +65,9 @@ class LabMachine(BaseModel):
     cores: Whole = Field(default=2, ge=1, le=64)
     memory: Annotated[Size, AfterValidator(_memory)] = 10 << 30
     ssh_port: Whole = Field(default=2222, ge=1024, le=65535)
-    disks: dict[DiskName, Annotated[Size, AfterValidator(_disk)]] = Field(min_length=1)
+    disks: Annotated[
+        dict[DiskName, Annotated[Size, AfterValidator(_disk)]], BeforeValidator(_disks)
+    ]
 
 
 def load_labmachine(path: Path = FILE, own: Path | None = None) -> LabMachine:
@@ -61,7 +79,7 @@ def load_labmachine(path: Path = FILE, own: Path | None = None) -> LabMachine:
     data: dict[Any, Any] = {}
     places: dict[str, tuple[str, int]] = {}
     own = own or OWN
-    for file in [path, own] if own.exists() else [path]:
+    for file in [path, own] if os.path.lexists(own) else [path]:
         source = "config/labmachine.yaml" if file == FILE else file.name
         document = read_document(file)
         users = {} if document.data is None else document.data

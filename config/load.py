@@ -84,7 +84,7 @@ def _base(
     elif base.resolve() in above:
         way = " extends ".join(each.stem for each in [*above, base])
         problem = Problem("extends", name, f"no circle: {way}", "extend another rack")
-    elif not base.exists():
+    elif name not in shipped():
         near = difflib.get_close_matches(name, shipped(), n=1) or shipped()
         remedy = f"choose one of: {', '.join(near)}"
         problem = Problem("extends", name, "the name of a topology in config/", remedy)

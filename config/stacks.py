@@ -15,6 +15,7 @@ from config.errors import ConfigError, Problem
 from config.load import FOLDER, read_yaml, shipped
 
 PROJECT = FOLDER.parent
+PROJECTS_OWN = ("", "rack-lab")  # `pulumi config set cpu`: Pulumi adds the project's name
 OPTIONS = ("topology", "machine", "cpu", "start")  # of the namespace `lab:`
 NEAR = 0.5  # how alike a name must be to be offered (difflib)
 
@@ -82,9 +83,14 @@ def options(stack: str) -> Option:
     values = _mapping(file, "(whole file)", data).get("config")
     found = {}
     for key, value in _mapping(file, "config", values).items():
-        space, _, name = str(key).partition(":")
+        space, _, name = str(key).rpartition(":")
         if space == "lab":
             found[name] = _plain(file, stack, name, value)
+        elif space in PROJECTS_OWN and name in OPTIONS:
+            remedy = f"pulumi config set lab:{name} VALUE --stack {stack}, and remove {key}"
+            raise ConfigError(
+                file.name, [Problem(str(key), "(set)", f"this option is lab:{name}", remedy)]
+            )
     return found.get
 
 

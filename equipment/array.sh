@@ -33,7 +33,7 @@ create() {
     done
     [ -z "$clean" ] || blank=rack-lab.blank
     redundancy="$clean --bitmap=internal"
-    [ "$level" != 0 ] || redundancy=--bitmap=none # mdadm refuses both there
+    [ "$level" != 0 ] || redundancy='' # mdadm 4.2 refuses any word of it there
     # shellcheck disable=SC2086 # options
     mdadm --create "$device" --run --quiet --homehost=any --name="$name" --metadata=1.2 $redundancy \
         --level="$level" --raid-devices=$# "$@" >&2

@@ -120,8 +120,8 @@ def _pools(topology: Topology) -> list[Mapping[str, object]]:
             "netmask": cidr.netmask,
             "gateway": addressing.gateway(topology, net),
         }
-        for net, cidr in ((n, topology.networks[n].cidr) for n in POOL_NETWORKS)  # type: ignore[index]
-        if net in topology.networks
+        for net, cidr in ((n, each.cidr) for n, each in topology.networks.items())
+        if net in POOL_NETWORKS
     ]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config import bill, stacks
+from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology, read_yaml
 from config.settings import VIRTUAL
@@ -78,8 +79,18 @@ def _row(stack: str, known: Known) -> Row:
         return Row(stack, (), _machine(stack), 0, known.raised, since, told)
     memory = bill.bill(topology).memory
     machine = option("machine") or VIRTUAL
+    wrong = known.problem or _machine_problem(machine, stack)
     layers = tuple(_layers(name))
-    return Row(stack, layers, machine, memory, known.raised, since, known.problem)
+    return Row(stack, layers, machine, memory, known.raised, since, wrong)
+
+
+def _machine_problem(machine: str, stack: str) -> str:
+    try:
+        if machine != VIRTUAL:
+            LabMachine.parse(machine, stack)
+    except ConfigError as error:
+        return f"{error.problems[0].key}: {error.problems[0].rule}"
+    return ""
 
 
 def _layers(name: str | None) -> Iterator[str]:

@@ -26,7 +26,7 @@ from config.stacks import PROJECT
 from lab import passphrase, pulumi_cli, runs
 from lab.errors import told
 from lab.locks import clear_dead, folder_of
-from lab.operation import Operation, operation, project_folder
+from lab.operation import Operation, operation, project_folder, settings_stack
 from lab.pulumi_cli import Pulumi
 from labmachine import machine
 
@@ -47,6 +47,9 @@ def main() -> NoReturn:
             stack = _selected(pulumi) if wanted.stack is None else wanted.stack
             if stack is not None:
                 sys.exit(_operation(pulumi, wanted, stack))
+        named = settings_stack(arguments)
+        if named and stacks.is_there(named):
+            _init(pulumi, named, named)
         _become(pulumi.program, arguments, pulumi.environment)
 
 
@@ -56,6 +59,8 @@ def _become(program: Path, arguments: Sequence[str], environment: dict[str, str]
 
 def _selected(pulumi: Pulumi) -> str | None:
     """The stack that counts where none is named: PULUMI_STACK's, else the selected one."""
+    if named := pulumi.environment.get("PULUMI_STACK"):
+        return named
     with suppress(CommandFailed):
         return pulumi.ask("stack", "--show-name").strip() or None
     return None
@@ -68,9 +73,13 @@ def _operation(pulumi: Pulumi, wanted: Operation, full_name: str) -> int:
         stacks.check_name(stack)
         return _operate(pulumi, wanted, stack, full_name)
     stacks.require(stack)
+    if wanted.kind in ("up", "preview"):
+        stacks.options(stack)
     code = _operate(pulumi, wanted, stack, full_name)
     if code:
         passphrase.check(stack, pulumi.environment)
+        if problem := pulumi_cli.damage(stack, pulumi.backend):
+            _say(problem)
     return code
 
 
@@ -121,7 +130,7 @@ def _preview(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         return _run(alone, [*own, "--stack", stack])
 
 
-SAVED = ("-c", "--config", "--config-file", "--secrets-provider")  # Pulumi notes what they say
+SAVED = ("--config", "--config-file", "--secrets-provider")  # Pulumi notes what they say
 PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pending-creates")
 
 

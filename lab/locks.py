@@ -6,19 +6,21 @@ backend that isn't a folder on this machine to `pulumi cancel`.
 
 import json
 import socket
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PROGRAM = "pulumi"
+WRITTEN_S = 1.0  # a lock of 100 bytes is written within that
 
 
 def clear_dead(backend: str, project: str, stack: str, proc: Path = Path("/proc")) -> list[int]:
     """Remove the stack's locks whose run is dead; the process ids of those runs.
 
     `backend` is PULUMI_BACKEND_URL. A lock file (pulumi, pkg/backend/diy/lock.go) names host and
-    process; a run on another host, or one whose process lives, keeps its lock. So does a file that
-    names nobody, for a power cut tears it: its process is told as 0 and it goes, if no Pulumi runs
-    here that might be writing it.
+    process; a run on another host, or one whose process lives, keeps its lock. A file that names
+    nobody was torn by a power cut or a full disk: it goes, its process told as 0, if it still names
+    nobody `WRITTEN_S` later.
     """
     root = folder_of(backend)
     if root is None:
@@ -27,8 +29,10 @@ def clear_dead(backend: str, project: str, stack: str, proc: Path = Path("/proc"
     dead = []
     for file in sorted(folder.glob("*.json")):
         host, pid = _holder(file)
-        torn = pid == 0 and not _any_runs(proc)
-        if torn or (pid and host == socket.gethostname() and not _runs(pid, proc)):
+        if not pid:
+            time.sleep(WRITTEN_S)
+            host, pid = _holder(file)
+        if not pid or (host == socket.gethostname() and not _runs(pid, proc)):
             file.unlink(missing_ok=True)
             dead.append(pid)
     return dead
@@ -53,11 +57,6 @@ def _holder(file: Path) -> tuple[str, int]:
         return str(found["hostname"]), int(found["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return "", 0
-
-
-def _any_runs(proc: Path) -> bool:
-    pids = (int(each.name) for each in proc.iterdir() if each.name.isdigit())
-    return any(_runs(pid, proc) for pid in pids)
 
 
 def _runs(pid: int, proc: Path) -> bool:

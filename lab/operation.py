@@ -4,6 +4,7 @@ Owns reading that command line: which operation, on which stack, in which folder
 else on it to Pulumi.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +16,34 @@ OPERATIONS = {
     "destroy": "destroy", "down": "destroy", "dn": "destroy",
 }  # fmt: skip
 CHANGING = ("up", "refresh", "destroy")
-# Options before the command that take a value of their own (`pulumi --help`).
-WITH_VALUE = ("-C", "--cwd", "--color", "-v", "--verbose", "--profiling", "--tracing")
-STACK, FOLDER = ("-s", "--stack"), ("-C", "--cwd")
-HELP = ("-h", "--help")
+# Pulumi's options whose value is the next word where none is written after "=". All others have
+# none, or one after "=" alone.
+WITH_VALUE = frozenset({
+    "--color", "--config", "--config-file", "--cwd", "--event-log", "--exclude", "--import-file",
+    "--import-pending-creates", "--memprofilerate", "--message", "--otel-traces", "--override-env",
+    "--parallel", "--plan", "--policy-pack", "--policy-pack-config", "--profiling", "--replace",
+    "--save-plan", "--secrets-provider", "--stack", "--target", "--target-replace", "--tracing",
+    "--verbose",
+})  # fmt: skip
+SHORT = {
+    "C": "--cwd", "Q": "--fully-qualify-stack-names", "c": "--config", "d": "--debug",
+    "e": "--emoji", "f": "--skip-preview", "h": "--help", "j": "--json", "m": "--message",
+    "p": "--parallel", "r": "--refresh", "s": "--stack", "t": "--target", "v": "--verbose",
+    "x": "--exclude", "y": "--yes",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Operation:
-    """`kind`: up, preview, refresh or destroy; `stack`: what `--stack` names, if it is there."""
+    """`kind`: up, preview, refresh or destroy; `stack`: what `--stack` names, if it is there.
+
+    `options`: those that are given, by their long names.
+    """
 
     kind: str
     stack: str | None
     arguments: tuple[str, ...]
+    options: frozenset[str] = frozenset()
 
     @property
     def changes(self) -> bool:
@@ -35,27 +51,33 @@ class Operation:
         return self.kind in CHANGING
 
     def has(self, option: str) -> bool:
-        """Whether an option is given, with a value or not."""
-        short = not option.startswith("--")
-        return any(
-            each.split("=", 1)[0] == option or (short and each.startswith(option))
-            for each in self.arguments
-        )
+        """Whether an option is given, by its long name."""
+        return option in self.options
 
 
 def operation(arguments: Sequence[str]) -> Operation | None:
     """The operation that Pulumi's arguments name; None: another command, or a question for help."""
-    if any(each in HELP for each in arguments):
+    options, words = _read(arguments)
+    given = dict(options)
+    if "--help" in given or not words or words[0] not in OPERATIONS:
         return None
-    command = _command(arguments)
-    if command not in OPERATIONS:
-        return None
-    return Operation(OPERATIONS[command], _value(arguments, STACK), tuple(arguments))
+    kind = OPERATIONS[words[0]]
+    return Operation(kind, given.get("--stack"), tuple(arguments), frozenset(given))
+
+
+def settings_stack(arguments: Sequence[str]) -> str | None:
+    """The stack whose settings or selection another command is about, if it names one."""
+    options, words = _read(arguments)
+    if words[:1] == ["config"]:
+        return dict(options).get("--stack")
+    if words[:2] == ["stack", "select"]:
+        return words[2] if len(words) > 2 else dict(options).get("--stack")  # noqa: PLR2004
+    return None
 
 
 def project_folder(arguments: Sequence[str], folder: Path) -> Path | None:
     """The folder whose Pulumi.yaml counts: the one that is named, else `folder`, or one above."""
-    inside = _value(arguments, FOLDER)
+    inside = dict(_read(arguments)[0]).get("--cwd")
     start = (folder / inside if inside else folder).resolve()
     for each in (start, *start.parents):
         if (each / "Pulumi.yaml").is_file():
@@ -63,31 +85,35 @@ def project_folder(arguments: Sequence[str], folder: Path) -> Path | None:
     return None
 
 
-def _command(arguments: Sequence[str]) -> str | None:
-    words = iter(arguments)
-    for word in words:
-        if word in WITH_VALUE:
-            next(words, None)
-        elif not word.startswith("-"):
-            return word
-    return None
+def _read(arguments: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Options by their long names with their values, and the other words.
 
-
-def _value(arguments: Sequence[str], names: Sequence[str]) -> str | None:
-    """The last value of an option, as -s NAME, -sNAME, --stack NAME or --stack=NAME."""
-    found = None
-    for value in _values(arguments, *names):
-        found = value
-    return found
-
-
-def _values(arguments: Sequence[str], short: str, long: str) -> Iterator[str]:
-    for index, word in enumerate(arguments):
+    As Pulumi's parser has it (spf13/pflag): letters may be joined, `-ys NAME`, and the last one's
+    value may follow at once, `-sNAME`; of an option that is given twice the last value counts.
+    """
+    options: list[tuple[str, str]] = []
+    words: list[str] = []
+    rest = deque(arguments)
+    while rest:
+        word = rest.popleft()
         if word == "--":
+            return options, [*words, *rest]
+        if word.startswith("--"):
+            name, given, value = word.partition("=")
+            if not given and name in WITH_VALUE:
+                value = rest.popleft() if rest else ""
+            options.append((name, value))
+        elif word.startswith("-") and word != "-":
+            options += _letters(word[1:], rest)
+        else:
+            words.append(word)
+    return options, words
+
+
+def _letters(joined: str, rest: deque[str]) -> Iterator[tuple[str, str]]:
+    for index, letter in enumerate(joined, 1):
+        name, left = SHORT.get(letter, f"-{letter}"), joined[index:]
+        if left.startswith("=") or (left and name in WITH_VALUE):
+            yield name, left.removeprefix("=")
             return
-        if word in (short, long):
-            yield from arguments[index + 1 : index + 2]
-        elif word.startswith(f"{long}="):
-            yield word.removeprefix(f"{long}=")
-        elif word.startswith(short) and not word.startswith("--") and word != short:
-            yield word.removeprefix(short).removeprefix("=")
+        yield name, rest.popleft() if rest and name in WITH_VALUE else ""

@@ -107,17 +107,26 @@ def _in_files(backend: Path) -> Iterator[tuple[str, Known]]:
     """The stacks of a folder, where `pulumi stack ls` names none as one's state is damaged."""
     for file in sorted((backend / ".pulumi" / "stacks" / project_name()).glob("*.json*")):
         stack, _, ending = file.name.partition(".")
-        if ending not in ("json", "json.gz"):
-            continue
-        try:
-            content = file.read_bytes()
-            text = gzip.decompress(content) if ending == "json.gz" else content
-            latest = json.loads(text)["checkpoint"]["latest"] or {}
-            resources, manifest = latest.get("resources") or [], latest.get("manifest") or {}
-            yield stack, Known(len(resources), str(manifest.get("time", "")))
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
-            problem = f"Pulumi's state of it can't be read: {file}; the one before is {file}.bak"
-            yield stack, Known(0, "", problem)
+        if ending in ("json", "json.gz"):
+            yield stack, _in_file(file)
+
+
+def _in_file(file: Path) -> Known:
+    try:
+        content = file.read_bytes()
+        text = gzip.decompress(content) if file.suffix == ".gz" else content
+        latest = json.loads(text)["checkpoint"]["latest"] or {}
+        resources, manifest = latest.get("resources") or [], latest.get("manifest") or {}
+        return Known(len(resources), str(manifest.get("time", "")))
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        problem = f"Pulumi's state of it can't be read: {file}; the one before is {file}.bak"
+        return Known(0, "", problem)
+
+
+def damage(stack: str, backend_url: str) -> str:
+    """Why a stack's state can't be read, where it is in a folder and damaged; else ""."""
+    folder = folder_of(backend_url)
+    return "" if folder is None else dict(_in_files(folder)).get(stack, Known(0, "")).problem
 
 
 def state(stack: str) -> dict[str, Any]:

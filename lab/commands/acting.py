@@ -56,7 +56,10 @@ def cycle(
 
 
 def start(context: typer.Context) -> None:
-    """Bring a rack that was raised once back from no power at all; needs no Pulumi."""
+    """Bring a rack that was raised once back from no power at all; needs no Pulumi.
+
+    Starts the virtual lab machine, if that is off.
+    """
     starting.start(chosen(context).settings())
 
 

@@ -5,6 +5,7 @@ What is taken is taken by the JSON schema, too: editors show no false alarm.
 `make test-fuzz` tries 30,000; a failure shows the file, and the seed and number that make it again.
 """
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -60,6 +61,35 @@ def test_each_is_a_topology_or_one_error(request: pytest.FixtureRequest, tmp_pat
             found["accepted"] += 1
             assert refusals(SCHEMA, named(read_document(file).data), SCHEMA) == [], text
     assert min(found["refused"], found["accepted"]) > cases // 20, found
+
+
+ODD = {
+    "no way out": """
+        extends: mini
+        networks: {isp: null, internet: null}
+        machines: {firewall: null, router: {networks: [lan, wan, ipmi]}}
+        reach: {lan: [wan, ipmi], wan: [], internet: null}
+        """,
+    "no storage network": """
+        extends: mini
+        networks: {storage: null}
+        machines: {storage1: {networks: [lan]}}
+        """,
+    "bad lines that a machine still boots over": """
+        extends: mini
+        networks: {lan: {netem: {delay: 30ms}}, internet: {netem: {delay: 30ms, loss: 1%}}}
+        machines: {laptop: {netem: {lan: {delay: 20ms}}}, firewall: {netem: {isp: {delay: 1s}}}}
+        """,
+}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
+def test_an_odd_rack_that_is_accepted_can_be_made(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "rack.yaml"
+    file.write_text(textwrap.dedent(text))
+    topology = load_topology(file, STACK)
+    for number in range(len(topology.machines)):
+        make_everything(topology, number)
 
 
 def make_everything(topology: Topology, number: int) -> None:

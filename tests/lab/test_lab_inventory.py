@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = {
         "mini": "{lab:topology: mini}", "five": "{lab:topology: five}", "odd": "{lab:topology: x}",
         "real": "{lab:topology: mini, lab:machine: 'ssh://root@h'}",
+        "web": "{lab:topology: mini, lab:machine: 'http://h'}",
     }  # fmt: skip
     for stack, options in settings.items():
         (tmp_path / f"Pulumi.{stack}.yaml").write_text(f"config: {options}\n")
@@ -75,13 +76,14 @@ def done(project: Path) -> str:
 
 def test_each_stack_is_told_with_what_it_extends_and_where_it_is(project: Path) -> None:
     rows = {row.stack: row for row in inventory.rows()}
-    assert sorted(rows) == ["five", "gone", "mini", "odd", "real"]
+    assert sorted(rows) == ["five", "gone", "mini", "odd", "real", "web"]
     assert rows["five"].extends == ("five", "rack")
     assert not rows["five"].raised
     assert (rows["mini"].raised, rows["mini"].since) == (True, "2026-11-30T10:00:00Z")
     assert rows["mini"].memory > 1 << 30
     assert (rows["real"].machine, rows["mini"].machine) == ("ssh://root@h", "virtual")
     assert "config/" in rows["odd"].problem
+    assert "ssh://" in rows["web"].problem
     assert "Pulumi.gone.yaml is gone; write that" in rows["gone"].problem
 
 

@@ -266,6 +266,45 @@ def test_another_project_s_folder_keeps_its_environment(
     assert (project / "environments").read_text() == "||\n"
 
 
+def test_the_environment_s_stack_counts_where_none_is_named(project: Path, launch: Launch) -> None:
+    (project / "selected").write_text("servers\n")
+    assert launch("preview", PULUMI_STACK="mini").returncode == 0
+    assert called(project)[-1].endswith("--stack mini")
+    done = launch("preview", PULUMI_STACK="mni")
+    assert (done.returncode, "did you mean mini?" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "line", ["config set lab:cpu host --stack mini", "config -s mini", "stack select mini"]
+)
+def test_the_settings_of_a_stack_can_be_changed_before_it_is_raised(
+    project: Path, launch: Launch, line: str
+) -> None:
+    for number in (1, 2):
+        assert launch(line).returncode == 0
+        made = [each for each in calls(project) if each.startswith("stack init mini")]
+        assert (len(made), len(calls(project))) == (1, 1 + number)
+
+
+@pytest.mark.parametrize("kind", ["up", "preview"])
+@pytest.mark.parametrize("text", ["config: {lab:topolgy: mini}", "[]", "config: {cpu: host}"])
+def test_settings_that_mean_nothing_are_refused_by_a_preview_too(
+    project: Path, launch: Launch, kind: str, text: str
+) -> None:
+    (project / "Pulumi.mini.yaml").write_text(text)
+    done = launch(f"{kind} --stack mini")
+    assert (done.returncode, calls(project)) == (1, [])
+    assert "Pulumi.mini.yaml can't be used" in done.stderr
+
+
+def test_a_damaged_state_is_named_when_pulumi_fails(project: Path, launch: Launch) -> None:
+    (project / "known/mini.json").write_text("{")
+    (project / "code").write_text("255")
+    done = launch("destroy --stack mini")
+    assert done.returncode == 255
+    assert f"{project}/state/.pulumi/stacks/rack-lab/mini.json.bak" in done.stderr
+
+
 def test_without_any_stack_pulumi_asks_which(project: Path, launch: Launch) -> None:
     assert launch("up").returncode == 0
     assert calls(project)[-1] == "up"

@@ -40,19 +40,22 @@ def test_lock(tmp_path: Path, stack: str, host: str, pid: int, goes: bool) -> No
 
 
 @pytest.mark.parametrize("text", ["", "{}", "{", "[]", "null", '{"pid": "x", "hostname": 1}'])
-@pytest.mark.parametrize("running", [True, False])
-def test_a_lock_that_a_power_cut_tore_goes_when_no_pulumi_runs(
-    tmp_path: Path, text: str, running: bool
+@pytest.mark.parametrize("written", [True, False])
+def test_a_lock_that_a_power_cut_tore_goes_but_one_that_is_being_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, written: bool
 ) -> None:
     lock = tmp_path / ".pulumi" / "locks" / "organization" / "rack-lab" / "mini" / "some-id.json"
     lock.parent.mkdir(parents=True)
     lock.write_text(text)
-    processes = proc(tmp_path / "proc")
-    if not running:
-        (processes / str(ALIVE) / "comm").write_text("sh\n")
-    found = clear_dead(f"file://{tmp_path}", "rack-lab", "mini", processes)
-    assert found == ([] if running else [0])
-    assert lock.exists() is running
+
+    def write(_seconds: float) -> None:
+        if written:
+            lock.write_text(json.dumps({"pid": ALIVE, "hostname": HERE}))
+
+    monkeypatch.setattr("lab.locks.time.sleep", write)
+    found = clear_dead(f"file://{tmp_path}", "rack-lab", "mini", proc(tmp_path / "proc"))
+    assert found == ([] if written else [0])
+    assert lock.exists() is written
 
 
 @pytest.mark.parametrize("name", ["my state", "50% off", "a#b", "größe"])

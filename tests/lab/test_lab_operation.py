@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.operation import operation, project_folder
+from lab.operation import operation, project_folder, settings_stack
 
 KINDS = {
     "up --stack mini": ("up", "mini"),
@@ -17,10 +17,20 @@ KINDS = {
     "down --yes": ("destroy", None),
     "destroy --stack org/rack-lab/mini": ("destroy", "org/rack-lab/mini"),
     "--non-interactive up": ("up", None),
+    "up -ys mini": ("up", "mini"),
+    "destroy -fysmini": ("destroy", "mini"),
+    "refresh -ys=mini": ("refresh", "mini"),
+    "preview -ds mini -r": ("preview", "mini"),
+    "up --stack mini -m -small": ("up", "mini"),
+    "up -m --help": ("up", None),
+    "up --target -s --stack mini": ("up", "mini"),
+    "up -c a=b -s mini -j": ("up", "mini"),
+    "up -p4 -s mini": ("up", "mini"),
+    "up --yes -s": ("up", ""),
 }
 OTHERS = (
     "", "stack init mini", "stack select up", "config set lab:topology up", "version", "up --help",
-    "up -h", "--help", "cancel", "state delete up", "logs",
+    "up -h", "--help", "cancel", "state delete up", "logs", "up -yh", "-C up version",
 )  # fmt: skip
 
 
@@ -30,6 +40,39 @@ def test_an_operation_and_its_stack(line: str) -> None:
     assert found is not None
     assert (found.kind, found.stack) == KINDS[line]
     assert found.arguments == tuple(line.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ("up -yc a=b", {"--yes", "--config"}),
+        ("up --config=a=b --refresh=true", {"--config", "--refresh"}),
+        ("up -m --config-file", {"--message"}),
+        ("up -cZ=1", {"--config"}),
+        ("up", set()),
+    ],
+)
+def test_options_are_told_by_their_long_names(line: str, options: set[str]) -> None:
+    found = operation(line.split())
+    assert found is not None
+    assert found.options == options
+
+
+@pytest.mark.parametrize(
+    ("line", "stack"),
+    [
+        ("config set lab:cpu host --stack mini", "mini"),
+        ("config rm -s mini lab:cpu", "mini"),
+        ("config --stack mini", "mini"),
+        ("stack select mini", "mini"),
+        ("stack select --stack mini", "mini"),
+        ("stack init mini", None),
+        ("config", None),
+        ("up --stack mini", None),
+    ],
+)
+def test_the_stack_of_a_command_about_settings(line: str, stack: str | None) -> None:
+    assert settings_stack(line.split()) == stack
 
 
 @pytest.mark.parametrize("line", OTHERS)

@@ -100,6 +100,7 @@ def test_a_foreign_disk_is_refused_untouched(other: Rack) -> None:
 def test_two_stacks_dont_touch_each_other(rack: Rack, other: Rack) -> None:
     other.pulumi(*UP)
     assert len(bridges(other)) == 6
+    assert "raid0" in other.lab_machine("mdadm --detail /dev/md/rack-other")
     rack.pulumi(*UP, "--expect-no-changes")
     other.pulumi("destroy", "--yes", "--skip-preview")
     assert bridges(other) == []
