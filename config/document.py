@@ -233,7 +233,8 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
             path, f"line {line}", what, "the file is text in UTF-8", "save it as UTF-8"
         )
     if isinstance(error, FileNotFoundError):
-        there = sorted(each.stem for each in path.parent.glob(f"*{path.suffix}"))
+        files = path.parent.glob(f"*{path.suffix}")
+        there = sorted(each.stem for each in files if each.is_file())
         near = difflib.get_close_matches(path.stem, there) or there[:MOST_NAMED] or ["nothing"]
         rule = f"a file in {path.parent.resolve().name}/"
         return _unusable(path, "file", path.name, rule, f"there is: {', '.join(near)}")
@@ -249,6 +250,8 @@ def _not_taken(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "file"
     what = getattr(error, "problem", None) or "unreadable"
+    if isinstance(error, yaml.composer.ComposerError) and "another document" in what:
+        return _unusable(path, where, what, "one document per file", "remove the others")
     if isinstance(error, _Refused):
         return _unusable(path, where, what, error.rule, error.remedy)
     return _unusable(path, where, what, "valid YAML, each name once", "correct that line")
