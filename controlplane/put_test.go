@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What was put stays, whatever the daemon's sync and other commands do meanwhile.
@@ -132,5 +134,24 @@ func TestTwoWhoPutOneFileEachWriteItWhole(t *testing.T) {
 		if text, err := os.ReadFile(staged); err != nil || string(text) != want {
 			t.Errorf("%s: %q, %v", staged, text, err)
 		}
+	}
+}
+
+// A copy in memory has room for two generations of images at most: what isn't registered goes before a new one comes.
+func TestAFullDiskGivesUpWhatIsNotRegistered(t *testing.T) {
+	const layer, old = "images/new.squashfs", "images/old.squashfs"
+	content := strings.Repeat("n", 600<<10)
+	ctx, s, founder := peered(t, func(string) {}, map[string]string{layer: content})
+	c := *founder.config
+	c.Tree = t.TempDir()
+	must(t, unix.Mount("tmpfs", c.Tree, "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { unix.Unmount(c.Tree, 0) })
+	full := newTree(&c, s)
+	must(t, full.sync(ctx))
+	must(t, writeFile(full.local(old), []byte(strings.Repeat("o", 700<<10))))
+	must(t, s.put(ctx, filePrefix+layer, []byte(fileLine{sumOf([]byte(content)), int64(len(content))}.String())))
+	must(t, full.sync(ctx))
+	if _, err := os.Stat(full.local(old)); !os.IsNotExist(err) || !full.isSynced() {
+		t.Errorf("%s: %v; synced: %v", old, err, full.isSynced())
 	}
 }

@@ -144,7 +144,15 @@ func (t *tree) sync(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := t.fetch(ctx, sources, name, line); err != nil {
+		err := t.fetch(ctx, sources, name, line)
+		if errors.Is(err, unix.ENOSPC) {
+			// What isn't registered any more is kept until the copy is whole, for who boots meanwhile, but not if that
+			// keeps it from ever being whole.
+			if err = t.tidy(ctx); err == nil {
+				err = t.fetch(ctx, sources, name, line)
+			}
+		}
+		if err != nil {
 			problem = err
 		}
 	}
