@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -163,33 +162,5 @@ func TestOneOfThreeServes(t *testing.T) {
 				t.Errorf("two gates were open at %v", seen)
 			}
 		})
-	}
-}
-
-// A follower that is told to stand for election wins it at once, though its leader is well.
-func TestLeadershipIsHandedOver(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
-	c := threeServers(t, ctx)
-	leads := func() string { leader, _ := c.daemons["c"].store.client.Status().Leader(); return leader }
-	for _, each := range []struct{ from, to string }{{"a", "b"}, {"b", "c"}, {"c", "a"}} {
-		within(t, time.Minute, each.from+" leads", func() bool {
-			return leads() == c.daemons[each.from].config.rpcAt(c.daemons[each.from].config.Address)
-		})
-		began := time.Now()
-		must(t, c.daemons[each.from].config.handOver())
-		within(t, time.Minute, each.to+" leads", func() bool {
-			return leads() == c.daemons[each.to].config.rpcAt(c.daemons[each.to].config.Address)
-		})
-		t.Logf("%s leads after %.1f s", each.to, time.Since(began).Seconds())
-	}
-}
-
-func TestNobodyTakesTheLeadershipOver(t *testing.T) {
-	c := serverConfig(t, "a")
-	c.Servers = map[string]string{"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
-	c.RPCPort = 1 // nobody listens there
-	if err := c.handOver(); err == nil || !strings.Contains(err.Error(), "b: ") || !strings.Contains(err.Error(), "c: ") {
-		t.Errorf("%v", err)
 	}
 }
