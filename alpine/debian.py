@@ -9,8 +9,8 @@ import fnmatch
 import tempfile
 from pathlib import Path
 
-from artefacts import cached, digest, step
-from artefacts.debian import MOVED_ON, Apt, Locked, debian_sources, read_lock, write_lock
+from artefacts import cached, digest
+from artefacts.debian import MOVED_ON, Apt, Locked, debian_sources, lock_anew, read_lock
 
 HERE = Path(__file__).parent
 REQUESTS = HERE / "debian.txt"
@@ -64,10 +64,7 @@ def _download(work: Path) -> None:
 
 def main() -> None:
     """Write `debian.lock` anew: what apt would install for `debian.txt`, without the dropped."""
-    with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
-        apt = Apt(Path(scratch), debian_sources(RELEASE))
-        found = [each for each in apt.resolve(*requests()) if not dropped(each.name)]
-    write_lock(LOCK, found)
+    lock_anew(LOCK, debian_sources(RELEASE), requests(), dropped=dropped)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import hashlib
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from artefacts.process import CommandFailed, run
+from artefacts.progress import step
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BETWEEN = "\t"  # fields of third-party sources have blanks in them
@@ -89,12 +90,11 @@ def _line(uri: str, suite: str) -> str:
     return f"deb [signed-by={KEYRING}] {uri.rstrip('/')} {suite} {COMPONENT}"
 
 
-def _index_entry(deb: Path) -> str:
-    """A package's own fields, and where it lies."""
-    with deb.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    fields = run(["dpkg-deb", "--field", deb]).strip()
-    return f"{fields}\nFilename: ./{deb.name}\nSize: {deb.stat().st_size}\nSHA256: {sha256}\n"
+def _index_entry(folder: Path, package: Locked) -> str:
+    """A fetched package's own fields, and where it lies."""
+    deb = folder / f"{package.name}.deb"
+    fields, size = run(["dpkg-deb", "--field", deb]).strip(), deb.stat().st_size
+    return f"{fields}\nFilename: ./{deb.name}\nSize: {size}\nSHA256: {package.sha256}\n"
 
 
 class Apt:
@@ -162,9 +162,9 @@ class Apt:
         Raises:
             CommandFailed: as `download`.
         """
-        self.download(packages, target, hint)
-        entries = (_index_entry(deb) for deb in sorted(target.glob("*.deb")))
-        index = "\n".join(entries).encode()
+        wanted = list(packages)
+        self.download(wanted, target, hint)
+        index = "\n".join(_index_entry(target, each) for each in wanted).encode()
         (target / "Packages").write_bytes(index)
         (target / "Release").write_text(
             f"Suite: {release}\nCodename: {release}\nArchitectures: amd64\nSHA256:\n"
@@ -177,3 +177,23 @@ class Apt:
         for line in self.run("install", "-y", "--print-uris", *packages).splitlines():
             if match := URI_LINE.match(line):
                 yield Locked(match["name"], unquote(match["version"]), match["sha"])
+
+
+def lock_anew(
+    path: Path,
+    sources: Iterable[str],
+    requests: Iterable[str],
+    *,
+    default_release: str = "",
+    dropped: Callable[[str], bool] = lambda _name: False,
+) -> None:
+    """Write a lock of what apt would install for `requests` on an empty system.
+
+    `dropped` tells by name what is left out.
+
+    Raises:
+        CommandFailed: the mirror can't be reached, or apt finds no such packages.
+    """
+    with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
+        found = Apt(Path(scratch) / "apt", sources, default_release).resolve(*requests)
+        write_lock(path, [each for each in found if not dropped(each.name)])

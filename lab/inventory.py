@@ -69,8 +69,7 @@ def _row(stack: str, known: Known) -> Row:
         name = option("topology") or stack
         topology = load_topology(FOLDER / f"{name}.yaml", stack)
     except ConfigError as error:
-        problem = error.problems[0]
-        told = f"{problem.key}: {problem.rule}"
+        told = _told(error)
         if not stacks.is_there(stack):
             told = f"Pulumi has a state of it, and Pulumi.{stack}.yaml is gone; " + (
                 "write that and its topology again" if known.raised
@@ -89,8 +88,12 @@ def _machine_problem(machine: str, stack: str) -> str:
         if machine != VIRTUAL:
             LabMachine.parse(machine, stack)
     except ConfigError as error:
-        return f"{error.problems[0].key}: {error.problems[0].rule}"
+        return _told(error)
     return ""
+
+
+def _told(error: ConfigError) -> str:
+    return f"{error.problems[0].key}: {error.problems[0].rule}"
 
 
 def _layers(name: str | None) -> Iterator[str]:

@@ -143,9 +143,7 @@ def _named(wanted: Operation, full_name: str) -> list[str]:
 def _exists(pulumi: Pulumi, stack: str) -> bool:
     """Whether the backend has the stack."""
     if folder := folder_of(pulumi.backend):
-        kept = folder / ".pulumi" / "stacks" / pulumi_cli.project_name()
-        # Beside these may be what is left of a stack that was removed, STACK.json.bak.
-        return any((kept / f"{stack}.json{end}").exists() for end in ("", ".gz"))
+        return pulumi_cli.state_file(folder, stack) is not None
     return stack in pulumi_cli.stacks()
 
 

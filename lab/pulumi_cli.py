@@ -21,6 +21,7 @@ from lab.locks import folder_of
 from plugins import build
 
 ASK_S = 120
+STATE_ENDS = (".json", ".json.gz")  # of the file of a stack's state
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,24 @@ def stacks() -> dict[str, Known]:
 
 def _in_files(backend: Path) -> Iterator[tuple[str, Known]]:
     """The stacks of a folder, where `pulumi stack ls` names none as one's state is damaged."""
-    for file in sorted((backend / ".pulumi" / "stacks" / project_name()).glob("*.json*")):
+    for file in sorted(_kept(backend).glob("*.json*")):
         stack, _, ending = file.name.partition(".")
-        if ending in ("json", "json.gz"):
+        if f".{ending}" in STATE_ENDS:
             yield stack, _in_file(file)
+
+
+def _kept(backend: Path) -> Path:
+    """Where a backend that is a folder has this project's states."""
+    return backend / ".pulumi" / "stacks" / project_name()
+
+
+def state_file(backend: Path, stack: str) -> Path | None:
+    """A stack's state in a backend that is a folder, if it has one.
+
+    Beside it may be what is left of a stack that was removed, STACK.json.bak.
+    """
+    files = (_kept(backend) / f"{stack}{end}" for end in STATE_ENDS)
+    return next(filter(Path.exists, files), None)
 
 
 def _in_file(file: Path) -> Known:
@@ -126,7 +141,8 @@ def _in_file(file: Path) -> Known:
 def damage(stack: str, backend_url: str) -> str:
     """Why a stack's state can't be read, where it is in a folder and damaged; else ""."""
     folder = folder_of(backend_url)
-    return "" if folder is None else dict(_in_files(folder)).get(stack, Known(0, "")).problem
+    file = state_file(folder, stack) if folder else None
+    return _in_file(file).problem if file else ""
 
 
 def state(stack: str) -> dict[str, Any]:

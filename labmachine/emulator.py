@@ -12,9 +12,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from artefacts import cached, digest, run, step
+from artefacts import cached, digest, run
 from artefacts import environment as own_environment
-from artefacts.debian import MOVED_ON, Apt, debian_sources, read_lock, write_lock
+from artefacts.debian import MOVED_ON, Apt, debian_sources, lock_anew, read_lock
 
 RELEASE = "trixie"
 BACKPORTS = f"{RELEASE}-backports"
@@ -73,9 +73,7 @@ def _sources() -> list[str]:
 
 def main() -> None:
     """Write `emulator.lock` anew: what apt would install for PACKAGES on an empty system."""
-    with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
-        found = list(Apt(Path(scratch) / "apt", _sources(), BACKPORTS).resolve(*PACKAGES))
-    write_lock(LOCK, found)
+    lock_anew(LOCK, _sources(), PACKAGES, default_release=BACKPORTS)
 
 
 if __name__ == "__main__":

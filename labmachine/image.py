@@ -1,9 +1,9 @@
 """The lab machine's disk image: Debian 12 with libvirt, Open vSwitch, mdadm and LVM2.
 
 Owns the package list, its lock (`image.lock`; `make locks` writes it anew) and the recipe;
-`labmachine/root/` is the file tree that is laid in
-before the packages are installed. The image is never changed: each machine writes to an
-overlay of its own. Leaves starting it to `qemu` and `machine`.
+`labmachine/root/` is the file tree that is laid in before the packages are installed. The image is
+never changed: each machine writes to an overlay of its own. Leaves starting it to `qemu` and
+`machine`.
 """
 
 import shlex
@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from artefacts import cached, digest, fetch_wheel, run, step
-from artefacts.debian import HINT, MOVED_ON, Apt, debian_sources, read_lock, write_lock
+from artefacts import cached, digest, fetch_wheel, run
+from artefacts.debian import HINT, MOVED_ON, Apt, debian_sources, lock_anew, read_lock
 from artefacts.namespace import as_root, remove_tree
 
 RELEASE = "bookworm"
@@ -178,10 +178,7 @@ def pack_tree(source: Path, target: Path) -> None:
 
 def main() -> None:
     """Write `image.lock` anew: what apt would install for BASE and PACKAGES on an empty system."""
-    with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
-        apt = Apt(Path(scratch) / "apt", debian_sources(RELEASE))
-        found = list(apt.resolve(*BASE, *PACKAGES))
-    write_lock(LOCK, found)
+    lock_anew(LOCK, debian_sources(RELEASE), (*BASE, *PACKAGES))
 
 
 if __name__ == "__main__":

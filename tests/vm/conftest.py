@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 
 import pytest
-from racks import Rack, stack
+from racks import OTHER_NETWORKS, Rack, stack
 
 from config.load import FOLDER, load_topology
 from labmachine import machine
@@ -61,10 +61,6 @@ def raised(rack: Rack) -> Rack:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
     """Stack `other`: the same rack with networks and disks of its own, without redundancy."""
-    changes: dict[str, object] = {
-        f"networks/{name}/cidr": f"10.78.{number}.0/24"
-        for number, name in enumerate(["isp", "internet", "lan", "storage", "wan", "ipmi"], 1)
-    }
-    changes |= {"array/disks": ["disk3", "disk4"], "array/level": 0}
+    changes = {**OTHER_NETWORKS, "array/disks": ["disk3", "disk4"], "array/level": 0}
     with stack("other", tmp_path_factory.mktemp("other"), changes) as made:
         yield made

@@ -25,6 +25,11 @@ from plugins.build import environment, tools
 PROJECT = FOLDER.parent
 HANG_S = 2400
 TOLD = 2000  # characters: the end of what a failed command printed
+OTHER_NETWORKS = {
+    f"networks/{name}/cidr": f"10.78.{number}.0/24"
+    for number, name in enumerate(["isp", "internet", "lan", "storage", "wan", "ipmi"], 1)
+}
+"""Changes of a topology: networks that no shipped one has."""
 OPERATIONS = dict.fromkeys(("create-replacement", "delete-replaced"), "replace")
 
 

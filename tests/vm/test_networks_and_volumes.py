@@ -4,7 +4,7 @@ The tests tell one story and run in the order they stand in.
 """
 
 import pytest
-from leftovers import LEFTOVERS
+from leftovers import LEFTOVERS, left
 from racks import Rack
 
 from labmachine import machine
@@ -112,6 +112,5 @@ def test_destroy_leaves_nothing(rack: Rack) -> None:
     fill(rack, "/dev/rack-ci/storage1-sda")
     taken = machine.status().disk_bytes
     rack.pulumi("destroy", "--yes", "--skip-preview")
-    found = {name: rack.lab_machine(script).strip() for name, script in LEFTOVERS.items()}
-    assert found == dict.fromkeys(LEFTOVERS, "")
+    assert left(rack) == dict.fromkeys(LEFTOVERS, "")
     assert machine.status().disk_bytes < taken - FILLED  # twice that is given back, but for logs

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from checks import Writer, assert_array, assert_serves, boots, topology_of
-from leftovers import LEFTOVERS
+from leftovers import LEFTOVERS, left
 from probes import PXE_ASKS_S, Probe, probe, settings_of
 from racks import Rack, packaged
 
@@ -258,5 +258,4 @@ def test_destroy_ends_with_nodes_dead_and_leaves_nothing(rack: Rack) -> None:
     for node in ("compute1", "storage1"):
         rack.lab("power", node, "off")
     rack.pulumi("destroy", "--yes", "--skip-preview")
-    found = {name: rack.lab_machine(script).strip() for name, script in LEFTOVERS.items()}
-    assert found == dict.fromkeys(LEFTOVERS, "")
+    assert left(rack) == dict.fromkeys(LEFTOVERS, "")
