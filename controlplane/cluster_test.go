@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -27,11 +28,26 @@ func (g *timedGate) open(until time.Duration) error { g.until.Store(int64(until)
 func (g *timedGate) close() error                   { g.until.Store(0); return nil }
 func (g *timedGate) isOpen() bool                   { return sinceBoot() < time.Duration(g.until.Load()) }
 
+// certificate is a server's as a rack has it: CERTIFICATES names the folder that has one for each server.
+func certificate(name string) tlsConfig {
+	folder := filepath.Join(os.Getenv("CERTIFICATES"), name)
+	return tlsConfig{filepath.Join(folder, "authority.pem"), filepath.Join(folder, "certificate.pem"),
+		filepath.Join(folder, "key.pem"), os.Getenv("SERVER_NAME")}
+}
+
 // startAgent starts consul as the founder (with a vote) or as another server.
-func startAgent(t *testing.T, address string, founder bool) *os.Process {
+func startAgent(t *testing.T, address string, own tlsConfig, founder bool) *os.Process {
 	t.Helper()
 	folder := t.TempDir()
+	datacenter, _ := strings.CutPrefix(strings.TrimSuffix(own.ServerName, ".consul"), "server.")
 	settings := map[string]any{
+		"datacenter": datacenter,
+		"tls": map[string]any{
+			"defaults": map[string]any{
+				"ca_file": own.Authority, "cert_file": own.Certificate, "key_file": own.Key, "verify_incoming": true, "verify_outgoing": true,
+			},
+			"internal_rpc": map[string]any{"verify_server_hostname": true},
+		},
 		"node_name": address, "server": true, "bind_addr": address, "client_addr": address, "data_dir": folder, "log_level": "warn",
 		"ports": map[string]int{"dns": -1, "grpc": -1, "grpc_tls": -1, "serf_wan": -1},
 		"acl": map[string]any{"enabled": true, "default_policy": "deny",
@@ -85,9 +101,10 @@ func threeServers(t *testing.T, ctx context.Context) *cluster {
 	servers := map[string]string{"a": "127.7.0.1", "b": "127.7.0.2", "c": "127.7.0.3"}
 	made := &cluster{map[string]*os.Process{}, map[string]*timedGate{}, map[string]*daemon{}, map[string]chan struct{}{}, atomic.Value{}}
 	for _, name := range []string{"a", "b", "c"} {
-		agent, disk := startAgent(t, servers[name], name == "a"), make(chan struct{}, 1)
+		agent, disk := startAgent(t, servers[name], certificate(name), name == "a"), make(chan struct{}, 1)
 		c := serverConfig(t, name)
 		c.Address, c.Servers, c.Founder, c.PeerPort, c.ProofSeconds = servers[name], servers, name == "a", 8180, 2
+		c.TLS = certificate(name)
 		if c.Founder {
 			stick(t, c.Tree)
 		}
@@ -162,5 +179,34 @@ func TestOneOfThreeServes(t *testing.T) {
 				t.Errorf("two gates were open at %v", seen)
 			}
 		})
+	}
+}
+
+// A follower that is told to stand for election wins it at once, though its leader is well.
+func TestLeadershipIsHandedOver(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	c := threeServers(t, ctx)
+	leads := func() string { leader, _ := c.daemons["c"].store.client.Status().Leader(); return leader }
+	for _, each := range []struct{ from, to string }{{"a", "b"}, {"b", "c"}, {"c", "b"}} {
+		within(t, time.Minute, each.from+" leads", func() bool {
+			return leads() == c.daemons[each.from].config.rpcAt(c.daemons[each.from].config.Address)
+		})
+		began := time.Now()
+		must(t, c.daemons[each.from].config.handOver(each.to))
+		within(t, time.Minute, each.to+" leads", func() bool {
+			return leads() == c.daemons[each.to].config.rpcAt(c.daemons[each.to].config.Address)
+		})
+		t.Logf("%s leads after %.1f s", each.to, time.Since(began).Seconds())
+	}
+}
+
+func TestNobodyTakesTheLeadershipOver(t *testing.T) {
+	c := serverConfig(t, "a")
+	c.TLS = certificate("a")
+	c.Servers = map[string]string{"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
+	c.RPCPort = 1 // nobody listens there
+	if err := c.handOver(c.others()...); err == nil || !strings.Contains(err.Error(), "b: ") || !strings.Contains(err.Error(), "c: ") {
+		t.Errorf("%v", err)
 	}
 }

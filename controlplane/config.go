@@ -32,6 +32,7 @@ type config struct {
 	ProofSeconds     int               `json:"proof_seconds"`      // how long a proof of leadership counts
 	LoneProofSeconds int               `json:"lone_proof_seconds"` // the same, for the only voter
 	RPCPort          int               `json:"rpc_port"`           // where consul's servers take each other's connections
+	TLS              tlsConfig         `json:"tls"`                // of consul's servers among themselves
 	PeerPort         int               `json:"peer_port"`          // where servers fetch files from each other
 	Token            string            `json:"token"`              // secret of the machine's ACL token
 	Tokens           []tokenConfig     `json:"tokens"`             // the machines' tokens, which the leader makes
@@ -42,6 +43,14 @@ type tokenConfig struct {
 	Name   string `json:"name"`
 	Secret string `json:"secret"`
 	Rules  string `json:"rules"`
+}
+
+// tlsConfig names the files of the agent's certificate, and the name that each server's certificate has.
+type tlsConfig struct {
+	Authority   string `json:"authority"`
+	Certificate string `json:"certificate"`
+	Key         string `json:"key"`
+	ServerName  string `json:"server_name"`
 }
 
 // loadConfig reads the file named by RACK_CONTROL_PLANE, else configPath.
@@ -86,8 +95,8 @@ func parseConfig(text []byte) (*config, error) {
 	if c.ProofSeconds < 1 || c.LoneProofSeconds < c.ProofSeconds {
 		return nil, fmt.Errorf("proof_seconds %d and lone_proof_seconds %d: at least 1, the lone one not less", c.ProofSeconds, c.LoneProofSeconds)
 	}
-	if c.Device == "" || c.Tree == "" || c.State == "" || c.PIDFile == "" || c.RPCPort == 0 || c.PeerPort == 0 {
-		return nil, fmt.Errorf("a server needs device, tree, state, pid_file, rpc_port and peer_port")
+	if c.Device == "" || c.Tree == "" || c.State == "" || c.PIDFile == "" || c.RPCPort == 0 || c.TLS == (tlsConfig{}) || c.PeerPort == 0 {
+		return nil, fmt.Errorf("a server needs device, tree, state, pid_file, rpc_port, tls and peer_port")
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -361,9 +363,9 @@ func TestImportThenACopy(t *testing.T) {
 func TestALeaderWhoseTreeIsNotCompleteGivesWayToALivingServerWhoseTreeIs(t *testing.T) {
 	ctx, s := fresh(t)
 	times := 0
-	restart, wait := restartConsul, ownTreeIsRead
-	restartConsul, ownTreeIsRead = func() error { times++; return nil }, time.Millisecond
-	defer func() { restartConsul, ownTreeIsRead = restart, wait }()
+	wait := ownTreeIsRead
+	ownTreeIsRead = time.Millisecond
+	defer func() { ownTreeIsRead = wait }()
 	founder := newTree(serverConfig(t, "a"), s)
 	stick(t, founder.config.Tree)
 	must(t, importTree(ctx, founder))
@@ -375,7 +377,14 @@ func TestALeaderWhoseTreeIsNotCompleteGivesWayToALivingServerWhoseTreeIs(t *test
 		who.giveWay(short)
 		return times > before
 	}
-	first := func(who *tree) *duties { return &duties{config: who.config, store: s, tree: who} }
+	first := func(who *tree) *duties {
+		return &duties{config: who.config, store: s, tree: who, handOver: func(to ...string) error {
+			if times++; !slices.Equal(to, []string{"a"}) {
+				t.Errorf("handed over to %v", to)
+			}
+			return nil
+		}}
+	}
 	if gives(first(lacking)) {
 		t.Error("it gave way though nobody's tree is known to be complete")
 	}
@@ -466,6 +475,47 @@ func TestBootImageAndFile(t *testing.T) {
 	must(t, l.prune(ctx))
 	if left() != 2 {
 		t.Errorf("%d left after prune", left())
+	}
+}
+
+func TestImagesToBeNamedLeaveNoOthersButThoseThatAreNamed(t *testing.T) {
+	ctx, s := fresh(t)
+	founded(t, ctx, s)
+	l := &library{t.TempDir(), s}
+	image := func(key string, layers ...string) {
+		list := ""
+		for _, layer := range layers {
+			must(t, l.put(ctx, "images/"+layer, sumOf([]byte(layer)), strings.NewReader(layer)))
+			list += sumOf([]byte(layer)) + "  " + layer + "\n"
+		}
+		if missing, err := l.putList(ctx, key, list); err != nil || len(missing) > 0 {
+			t.Fatalf("%s lacks %v, %v", key, missing, err)
+		}
+	}
+	image("quarantine", "base.squashfs")
+	image("named", "base.squashfs", "named.squashfs")
+	image("former", "base.squashfs", "former.squashfs")
+	image("next", "base.squashfs", "next.squashfs")
+	must(t, l.put(ctx, "images/coming.squashfs", sumOf(nil), strings.NewReader(""))) // no list has it yet
+	must(t, s.put(ctx, entryPrefix+mac1, []byte(entry{"named", sumOf(nil), ""}.text(mac1))))
+	before, err := s.files(ctx)
+	must(t, err)
+	must(t, os.Remove(l.local("images/former.layers"))) // as a list may lack on a server that isn't the one it came to
+	mustFail(t, bootImage(ctx, l, nil, io.Discard, []string{"prune", "../x"}), "no plain file name")
+	must(t, bootImage(ctx, l, nil, io.Discard, []string{"prune", "next", "later"}))
+	delete(before, "images/former.layers")
+	after, err := s.files(ctx)
+	must(t, err)
+	if !maps.Equal(before, after) { // its layer waits for an hour: nobody knows here that it was this list's
+		t.Errorf("left: %v", after)
+	}
+	image("former", "base.squashfs", "former.squashfs")
+	must(t, bootImage(ctx, l, nil, io.Discard, []string{"prune", "next", "later"}))
+	delete(before, "images/former.squashfs")
+	found, err := filepath.Glob(l.local("images/former.*"))
+	must(t, err)
+	if after, _ = s.files(ctx); !maps.Equal(before, after) || len(found) > 0 {
+		t.Errorf("left: %v, %v", after, found)
 	}
 }
 

@@ -22,10 +22,11 @@ var ownTreeIsRead = 10 * time.Second
 
 // duties are the leader's.
 type duties struct {
-	config  *config
-	store   *store
-	tree    *tree
-	gaveWay atomic.Bool // once: two who can't serve shall not send each other away for ever
+	config   *config
+	store    *store
+	tree     *tree
+	handOver func(to ...string) error
+	gaveWay  atomic.Bool // once: two who can't serve shall not send each other away for ever
 }
 
 // do does them while ctx lasts.
@@ -64,17 +65,14 @@ func (d *duties) do(ctx context.Context) {
 	}
 }
 
-// restartConsul ends raft's leadership here; tests have another.
-var restartConsul = func() error { return withoutConsul(func() error { return nil }) }
-
-// giveWay stops consul for a moment if this leader can't serve, for its copy of the boot tree is not complete, and another
-// server can. A copy takes minutes under emulation; the others elect one of them before consul is back.
+// giveWay hands the leadership over if this leader can't serve, for its copy of the boot tree is not complete, and another
+// server can. A copy takes minutes under emulation.
 func (d *duties) giveWay(ctx context.Context) {
 	for pause(ctx, ownTreeIsRead); ctx.Err() == nil && !d.gaveWay.Load() && !d.tree.isSynced(); pause(ctx, 5*time.Second) {
 		able, err := d.tree.successor(ctx)
 		if err == nil && able != "" {
 			logf("leader: %s can serve now, this server can't; it gives way", able)
-			err = restartConsul()
+			err = d.handOver(able)
 			d.gaveWay.Store(err == nil)
 		}
 		if err != nil && ctx.Err() == nil {

@@ -162,9 +162,11 @@ func (l *library) putList(ctx context.Context, key, list string) (missing []stri
 	return nil, l.put(ctx, name, sum, strings.NewReader(list))
 }
 
-// prune removes lists no entry names and layers no list names, older than an hour; quarantine stays.
+// prune removes lists that no entry names, and layers that no list names; quarantine stays. So does what is younger than
+// an hour, for somebody may be about to name it; but who publishes tells which images those are (wanted), and then all
+// other lists go at once, with their layers: memory has room for two generations, not for three.
 // Nobody puts a file meanwhile.
-func (l *library) prune(ctx context.Context) error {
+func (l *library) prune(ctx context.Context, wanted ...string) error {
 	unlock, err := lockTree(unix.LOCK_EX)
 	if err != nil {
 		return err
@@ -178,33 +180,40 @@ func (l *library) prune(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	named := map[string]bool{"images/quarantine.layers": true}
+	named, left := map[string]bool{"images/quarantine.layers": true}, map[string]bool{}
 	for _, e := range entries {
 		named["images/"+e.image+".layers"] = true
+	}
+	for _, key := range wanted {
+		named["images/"+key+".layers"] = true
 	}
 	whole := true // every list that stays could be read
 	for name := range files {
 		if !strings.HasSuffix(name, ".layers") {
 			continue
 		}
-		if !named[name] && l.old(name) {
-			if err := l.drop(ctx, name); err != nil {
-				return err
-			}
-			continue
-		}
+		stays := named[name] || len(wanted) == 0 && !l.old(name)
 		lines, err := readList(l.tree, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			whole = false
+			whole = whole && !stays
 		} else if err != nil {
 			return err
 		}
 		for _, line := range lines {
-			named["images/"+line.file] = true
+			if stays {
+				named["images/"+line.file] = true
+			} else {
+				left["images/"+line.file] = true
+			}
+		}
+		if !stays {
+			if err := l.drop(ctx, name); err != nil {
+				return err
+			}
 		}
 	}
 	for name := range files {
-		if whole && strings.HasSuffix(name, ".squashfs") && !named[name] && l.old(name) {
+		if whole && strings.HasSuffix(name, ".squashfs") && !named[name] && (left[name] || l.old(name)) {
 			if err := l.drop(ctx, name); err != nil {
 				return err
 			}
@@ -223,10 +232,13 @@ func (l *library) drop(ctx context.Context, name string) error {
 	if err := l.store.delete(ctx, filePrefix+name); err != nil {
 		return err
 	}
-	return os.Remove(l.local(name))
+	if err := os.Remove(l.local(name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// bootImage is the command boot-image: list KEY | put FILE SHA256 | prune.
+// bootImage is the command boot-image: list KEY | put FILE SHA256 | prune [KEY...].
 func bootImage(ctx context.Context, l *library, input io.Reader, output io.Writer, args []string) error {
 	if err := awaitImport(ctx, l.store); err != nil {
 		return err
@@ -250,10 +262,15 @@ func bootImage(ctx context.Context, l *library, input io.Reader, output io.Write
 			fmt.Fprintln(output, file)
 		}
 		return err
-	case len(args) == 1 && args[0] == "prune":
-		return l.prune(ctx)
+	case len(args) > 0 && args[0] == "prune":
+		for _, key := range args[1:] {
+			if err := checkWord("image key", key); err != nil {
+				return err
+			}
+		}
+		return l.prune(ctx, args[1:]...)
 	}
-	return errors.New("usage: boot-image list KEY | put FILE SHA256 | prune")
+	return errors.New("usage: boot-image list KEY | put FILE SHA256 | prune [KEY...]")
 }
 
 // bootFile is the command boot-file: check PATH SHA256 | put PATH SHA256.

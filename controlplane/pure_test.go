@@ -112,7 +112,7 @@ func TestConfig(t *testing.T) {
 	}
 	server := `{"name": "laptop", "mac": "52-54-00-aa-bb-01", "address": "10.77.3.10", "boot_address": "10.77.3.253/24", "device": "eth0",
 		"tree": "/media/stick", "state": "/var/lib/consul", "pid_file": "/run/consul.pid", "founder": true, "servers": {"laptop": "10.77.3.10"}, "proof_seconds": 5, "lone_proof_seconds": 30,
-		"rpc_port": 8300, "peer_port": 8180, "token": "s", "tokens": [{"name": "router", "secret": "x", "rules": "y"}]}`
+		"rpc_port": 8300, "tls": {"authority": "a", "certificate": "b", "key": "c", "server_name": "server.rack.consul"}, "peer_port": 8180, "token": "s", "tokens": [{"name": "router", "secret": "x", "rules": "y"}]}`
 	if c, err := parseConfig([]byte(server)); err != nil || c.bootIP() != "10.77.3.253" || c.serverAt("10.77.3.10") != "laptop" {
 		t.Errorf("%+v, %v", c, err)
 	}

@@ -65,7 +65,7 @@ func newDaemon(c *config, s *store, g gate) *daemon {
 	t := newTree(c, s)
 	return &daemon{
 		config: c, store: s, gate: g, tree: t, dhcp: newDHCP(c, s, its.owns), decider: its,
-		duties:   &duties{config: c, store: s, tree: t},
+		duties:   &duties{config: c, store: s, tree: t, handOver: c.handOver},
 		witness:  &witness{config: c, store: s, began: sinceBoot()},
 		watchdog: newWatchdog(c),
 		led:      make(chan struct{}, 1),

@@ -17,7 +17,7 @@ import (
 
 // This file owns the watchdog over the disk of consul's state. A leader whose disk hangs keeps its leadership: heartbeats
 // need no disk, and what would step down waits for the disk itself (hashicorp/raft#503). Its consul is stopped until
-// the disk answers; the others elect one of them meanwhile, and it follows afterwards.
+// the disk answers, and another server is told to stand for election; it follows afterwards.
 
 const (
 	watchEvery = 2 * time.Second
@@ -32,11 +32,16 @@ type watchdog struct {
 	write  func() error               // something, through to the disk
 	disk   func() string              // changes when the disk completes a request
 	signal func(syscall.Signal) error // to consul
-	leads  atomic.Bool                // this server leads, and isn't the only one with a vote
+	// handOver has another server stand for election at once, which would wait for seconds first
+	handOver func() error
+	leads    atomic.Bool // this server leads, and isn't the only one with a vote
 }
 
 func newWatchdog(c *config) *watchdog {
-	return &watchdog{write: c.writeState, disk: c.completed, signal: c.signalConsul}
+	return &watchdog{
+		write: c.writeState, disk: c.completed, signal: c.signalConsul,
+		handOver: func() error { return c.handOver(c.others()...) },
+	}
 }
 
 // run watches until ctx ends. It leaves no consul stopped, nor one that a run before it has.
@@ -79,7 +84,10 @@ func (w *watchdog) watch(ctx context.Context) {
 		if !stopped && ticks >= writeTicks && w.leads.Load() {
 			logf("watchdog: leads, but its disk has completed nothing for %v; consul is stopped until it does", time.Duration(ticks)*watchEvery)
 			err := w.signal(unix.SIGSTOP)
-			if stopped = err == nil; !stopped {
+			if stopped = err == nil; stopped {
+				err = w.handOver()
+			}
+			if err != nil {
 				logf("watchdog: %v", err)
 			}
 		}

@@ -40,6 +40,12 @@ func watched(t *testing.T, leads, completes func(second int) bool, writes ...tim
 				sent = append(sent, map[syscall.Signal]string{syscall.SIGSTOP: "stop ", syscall.SIGCONT: "go on "}[signal]+strconv.Itoa(second()))
 				return nil
 			},
+			handOver: func() error {
+				if last := sent[len(sent)-1]; last != "stop "+strconv.Itoa(second()) {
+					t.Errorf("handed over after '%s'", last)
+				}
+				return errors.New("nobody takes it")
+			},
 		}
 		go func() {
 			for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {

@@ -14,6 +14,9 @@ from guest import network
 from guest.settings import BOOT_TREE, CONSUL_STATE
 
 CONFIG = "etc/consul.d"
+AUTHORITY = f"{CONFIG}/authority.pem"
+CERTIFICATE, KEY = f"{CONFIG}/certificate.pem", f"{CONFIG}/key.pem"
+SERVER_NAME = f"server.{consul.DATACENTER}.consul"  # consul wants it of each server's certificate
 PID_FILE = "/run/consul.pid"
 NODE_TREE = "/media/tree"  # guest/initramfs mounts what its node shares with a guest there
 TREE_IN_MEMORY = "/var/lib/boot-tree"  # a consul guest's own copy of the boot tree
@@ -30,13 +33,13 @@ def files(stack: str, topology: Topology, name: str, seed: str) -> dict[str, str
         return {}
     server = name in topology.consul_servers
     pair = secrets.derive_certificate(
-        seed, name, f"{'server' if server else 'client'}.{consul.DATACENTER}.consul"
+        seed, name, SERVER_NAME if server else f"client.{consul.DATACENTER}.consul"
     )
     return {
         f"{CONFIG}/agent.json": _json(_agent(stack, topology, name, seed)),
-        f"{CONFIG}/authority.pem": pair.authority,
-        f"{CONFIG}/certificate.pem": pair.certificate,
-        f"{CONFIG}/key.pem": pair.key,
+        AUTHORITY: pair.authority,
+        CERTIFICATE: pair.certificate,
+        KEY: pair.key,
         "etc/rack/agent.conf": "".join(f"{key}={value}\n" for key, value in _running(server)),
         "etc/rack/control-plane.json": _json(_control_plane(stack, topology, name, seed)),
     }
@@ -95,9 +98,9 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
         },
         "tls": {
             "defaults": {
-                "ca_file": f"/{CONFIG}/authority.pem",
-                "cert_file": f"/{CONFIG}/certificate.pem",
-                "key_file": f"/{CONFIG}/key.pem",
+                "ca_file": f"/{AUTHORITY}",
+                "cert_file": f"/{CERTIFICATE}",
+                "key_file": f"/{KEY}",
                 "verify_incoming": True,
                 "verify_outgoing": True,
             },
@@ -147,6 +150,12 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
         "proof_seconds": consul.PROOF_S,
         "lone_proof_seconds": consul.LONE_PROOF_S,
         "rpc_port": consul.RPC_PORT,
+        "tls": {
+            "authority": f"/{AUTHORITY}",
+            "certificate": f"/{CERTIFICATE}",
+            "key": f"/{KEY}",
+            "server_name": SERVER_NAME,
+        },
         "peer_port": consul.PEER_PORT,
         "token": _management(seed),
         "tokens": [

@@ -87,6 +87,9 @@ def _publish(settings: Settings, role: str, key: str) -> None:
     with _one_by_one(settings), step(f"image {role} to the boot server"):
         whole, content = ["boot-image", "list", key], built.list.read_bytes()
         lacks = _on_boot_server(settings, whole, stdin=content).split()
+        if lacks:
+            _on_boot_server(settings, ["boot-image", "prune", *_images(settings)])
+            lacks = _on_boot_server(settings, whole, stdin=content).split()
         for layer, sum_and_name in zip(
             built.layers, built.list.read_text().splitlines(), strict=True
         ):
@@ -98,6 +101,13 @@ def _publish(settings: Settings, role: str, key: str) -> None:
                 f"image {role}: the boot server lost {' '.join(gone.split())} again; "
                 f"to look: lab --stack {settings.stack} ssh {settings.topology.boot_servers[0]}"
             )
+
+
+def _images(settings: Settings) -> list[str]:
+    """The keys of the images that this run publishes or finds published: what else may go."""
+    roles = {machine.role for machine in settings.topology.machines.values()}
+    extra = consul.image_folders(settings.topology)
+    return [boottree.QUARANTINE, *(image.image_key(role, extra) for role in sorted(roles))]
 
 
 @contextmanager

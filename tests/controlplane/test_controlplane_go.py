@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from alpine import programs
 from artefacts import golang
+from config.secrets import derive_certificate
+from guest.consul import SERVER_NAME
 
 FOLDER = programs.PROGRAMS["control-plane"].folder
 
@@ -35,5 +38,16 @@ def test_decisions_gate_and_parts() -> None:
 
 @pytest.mark.control
 @pytest.mark.timeout(2400)  # consul is compiled
-def test_with_real_consul_agents() -> None:
-    assert len(go_test("-tags=consul", CONSUL=str(programs.build("consul")))) > 20
+def test_with_real_consul_agents(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        pair = derive_certificate("0" * 64, name, SERVER_NAME)
+        (tmp_path / name).mkdir()
+        for part, text in vars(pair).items():
+            (tmp_path / name / f"{part}.pem").write_text(text)
+    passed = go_test(
+        "-tags=consul",
+        CONSUL=str(programs.build("consul")),
+        CERTIFICATES=str(tmp_path),
+        SERVER_NAME=SERVER_NAME,
+    )
+    assert len(passed) > 20

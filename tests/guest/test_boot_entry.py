@@ -160,6 +160,29 @@ def test_an_entry_that_is_set_prunes_what_no_entry_names(server: Sandbox) -> Non
     }  # fmt: skip
 
 
+def test_images_to_be_named_leave_no_others_but_those_that_are_named(server: Sandbox) -> None:
+    images = server.root / "media/stick/images"
+    lists = {
+        "quarantine": ["base"],
+        "abc": ["base", "own"],  # the server's boot.env names it
+        "former": ["base", "former"],
+        "next": ["base", "next"],
+    }
+    for layer in ("base", "own", "former", "next", "coming"):  # no list has the last one yet
+        server.file(f"media/stick/images/{layer}.squashfs")
+    for name, layers in lists.items():
+        text = "".join(f"{'0' * 64}  {layer}.squashfs\n" for layer in layers)
+        server.file(f"media/stick/images/{name}.layers", text)
+    assert server.run("boot-entry", "set", MAC, "abc", SUM, stdin=OVERLAY).returncode == 0
+    before = {path.name for path in images.iterdir()}
+    assert "former.layers" in before  # it is young
+    assert server.run("boot-image", "prune", "../x").returncode == 1
+    assert {path.name for path in images.iterdir()} == before
+    assert server.run("boot-image", "prune", "next", "later").returncode == 0
+    gone = {"former.layers", "former.squashfs"}
+    assert {path.name for path in images.iterdir()} == before - gone
+
+
 def test_a_boot_file_is_taken_if_it_is_the_one_that_was_named(server: Sandbox) -> None:
     assert server.run("boot-file", "check", "boot/vmlinuz", SUM).stdout == "missing\n"
     assert server.run("boot-file", "put", "boot/vmlinuz", SUM, stdin=b"other").returncode == 1
