@@ -140,6 +140,7 @@ def ending_together() -> Iterator[Callable[[], None]]:
 
 def _message(command: Sequence[str], what: str, seen: str, hint: str) -> str:
     tail = "\n".join(f"  | {line}" for line in seen.strip().splitlines()[-LAST_LINES:])
-    shown = textwrap.shorten(" ".join(command), MOST_SHOWN, placeholder=" …")
+    words = [Path(command[0]).name, *command[1:]]
+    shown = textwrap.shorten(" ".join(words), MOST_SHOWN, placeholder=" …")
     parts = [f"{shown}: {what}", tail, hint]
     return "\n".join(part for part in parts if part)

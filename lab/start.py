@@ -5,7 +5,7 @@ guests and containers come back by themselves.
 """
 
 import equipment
-from artefacts import CommandFailed, step
+from artefacts import step
 from config import addressing
 from config.settings import Settings
 from config.topology import BootServer, ConsulServer, Founder, Server
@@ -39,11 +39,7 @@ def start(settings: Settings) -> None:
     """
     if settings.virtual:
         machine.up()
-    if not survey.survey(settings).has_rack(settings.stack):
-        raise CommandFailed(
-            f"{settings.lab.name} has nothing of stack {settings.stack}; raise it: "
-            f"pulumi up --stack {settings.stack}"
-        )
+    survey.require_rack(settings)
     with step("switches, array, volumes"):
         bmcs.publish(settings)
         for each in equipment.everything(settings.stack, settings.topology):

@@ -71,6 +71,20 @@ def survey(settings: Settings) -> Survey:
     return read(said.splitlines())
 
 
+def require_rack(settings: Settings) -> None:
+    """Refuse where the lab machine has nothing of the stack's: whom one would ask isn't there.
+
+    Raises:
+        ConfigError: the lab machine doesn't answer.
+        CommandFailed: it has nothing of the stack's rack.
+    """
+    if not survey(settings).has_rack(settings.stack):
+        raise CommandFailed(
+            f"{settings.lab.name} has nothing of stack {settings.stack}; raise it: "
+            f"pulumi up --stack {settings.stack}"
+        )
+
+
 def read(lines: Sequence[str]) -> Survey:
     """The survey that survey.sh's records tell."""
     found = Survey()

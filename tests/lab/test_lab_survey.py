@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from artefacts import CommandFailed
 from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.load import FOLDER, load_topology
@@ -143,6 +144,17 @@ def test_where_they_don_t_it_is_refused_with_the_ways_on(case: str) -> None:
 
 def test_a_survey_of_nothing_is_one() -> None:
     assert read([]) == Survey()
+
+
+def test_a_rack_that_isn_t_there_is_told_with_the_way_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = [*OWN]
+    monkeypatch.setattr("lab.survey.ask", lambda *_, **__: "\n".join(lines))
+    survey.require_rack(SETTINGS)
+    lines[:] = [*EMPTY, *OTHER["lan"]]
+    with pytest.raises(CommandFailed, match="pulumi up --stack mini"):
+        survey.require_rack(SETTINGS)
 
 
 UNREACHABLE = """\
