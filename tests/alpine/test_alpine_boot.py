@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import shlex
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,13 @@ from alpine.stick import write_stick
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 READY_SECONDS = 150
+SERVICE = "/etc/init.d/named-file"
+DAEMON = """#!/sbin/openrc-run
+supervisor=supervise-daemon
+command=/bin/sleep
+command_args=100000
+required_files="/etc/hostname"
+"""
 
 
 @pytest.fixture
@@ -76,6 +84,9 @@ def test_takes_a_new_overlay_and_image_while_running(
         assert machine.ssh("lbu package - | tar -tz | sort").split() == ["etc/hosts", "etc/kept"]
         assert len({machine.ssh("lbu package - | sha256sum") for _ in range(2)}) == 1
 
+        machine.ssh(f"printf %s {shlex.quote(DAEMON)} >{SERVICE}; chmod +x {SERVICE}")
+        machine.ssh("rc-service named-file start")
+        before = machine.ssh("pidof sleep")
         changed = make_overlay(tmp_path, hostname="changed")
         sha256 = write_entry(tree, changed)
         state = json.loads(machine.ssh(f"rack-converge {image_key(ROLE)} {sha256}"))
@@ -83,6 +94,8 @@ def test_takes_a_new_overlay_and_image_while_running(
         assert state["overlay_sha256"] == sha256
         assert state["timeline"]["ready"] > 0
         assert machine.ssh("cat /etc/hostname /etc/kept").split() == ["changed", "new"]
+        assert machine.ssh("pidof sleep") != before
+        machine.ssh("flock -n /run/rack/converge.lock true")  # no daemon holds it
 
         write_entry(tree, changed, image=new_image(tree, tmp_path))
         for _ in range(2):
