@@ -106,9 +106,9 @@ class Rack:
 
 
 @contextmanager
-def packaged(role: str, package: str) -> Iterator[None]:
-    """The role's image has one package more, for a while."""
-    file = PROJECT / "guest" / "roles" / role / "packages"
+def packaged(folder: str, package: str) -> Iterator[None]:
+    """Images with this folder of guest/ have one package more, for a while."""
+    file = PROJECT / "guest" / folder / "packages"
     before = file.read_text()
     assert package not in before
     file.write_text(f"{before}{package}\n")

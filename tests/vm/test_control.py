@@ -223,11 +223,23 @@ def test_an_image_reaches_its_machines_from_a_server_that_does_not_lead(
         kill(rack, first)
         revive(rack, first)
     assert assert_healthy(rack) != first
-    with packaged("san", "nftables"):
+    with packaged("roles/san", "nftables"):
         rack.pulumi("up", "--yes", "--skip-preview")
         rack.lab("ssh", "san1", "--", "nft", "--version")
     rack.pulumi("up", "--yes", "--skip-preview")
     assert assert_healthy(rack) != first
+
+
+def test_all_images_change_and_change_back_while_the_rack_serves(rack: Rack, attempt: int) -> None:
+    """Each machine takes both, and each server's memory has room for old and new ones."""
+    assert_healthy(rack)
+    with packaged("common", "nftables"):
+        rack.pulumi("up", "--yes", "--skip-preview")
+        assert_healthy(rack)
+        rack.lab("ssh", "consul1", "--", "nft", "--version")
+    rack.pulumi("up", "--yes", "--skip-preview")
+    assert_healthy(rack)
+    rack.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
 
 
 def test_a_full_volume_of_one_server_leaves_the_others_serving(rack: Rack, attempt: int) -> None:

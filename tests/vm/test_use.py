@@ -125,7 +125,7 @@ def test_a_larger_volume_is_an_update_up_to_the_file_system(rack: Rack) -> None:
 
 
 def test_a_package_of_a_role_reaches_the_running_machines(rack: Rack) -> None:
-    with packaged("nfs", "nftables"):
+    with packaged("roles/nfs", "nftables"):
         planned = rack.planned()
         assert planned == dict.fromkeys(
             ("laptop-image-nfs", "nfs1-boot-entry", "nfs1-boot-tree", "nfs1-ready"), "update"
