@@ -31,6 +31,8 @@ sysctl() { # its value, or nothing where the kernel has no such setting
 
 case $PWD in
     *:*) fail "the folder $PWD has a colon in its name, which PATH can't hold; rename it" ;;
+    *\$* | *\`*) fail "the folder $PWD has a dollar sign or a backquote in its name, which pip's \
+programs can't hold; rename it" ;;
 esac
 if ! command -v apt-get || ! command -v dpkg-query; then
     fail "this system has no apt. Debian 12 and 13 and Ubuntu 24.04 are supported; \
@@ -100,6 +102,8 @@ echo "Python packages into .venv"
 pwd >.venv/.folder
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# Modules and settings of the user's own Python are none of theirs (python -E).
+sed -i '1,2s:\(/\.venv/bin/python[0-9.]*"\{0,1\}\):\1 -E:' .venv/bin/lab .venv/bin/pulumi
 echo "$wanted" >$stamp.new
 sync --file-system .venv # a power cut must not leave a stamp over torn files
 mv $stamp.new $stamp

@@ -155,6 +155,11 @@ class Settings:
         files.write(path, content)
         os.utime(path)
 
+    @property
+    def was_raised(self) -> bool:
+        """Whether an `up` of this clone ever kept an overlay of the stack's machines."""
+        return (self.folder / "overlays").is_dir()
+
     def newest_overlay(self, machine: str) -> tuple[str, Path]:
         """The sha256 and file of the overlay that the last `up` kept.
 

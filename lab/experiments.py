@@ -39,9 +39,15 @@ def new(name: str, base: str) -> tuple[Path, Path]:
         rule, remedy = "the name of a topology in config/", f"choose one of: {', '.join(shipped())}"
         raise ConfigError("lab new", [Problem("--from", base, rule, remedy)])
     load_topology(FOLDER / f"{base}.yaml", name)
-    topology.write_text(TOPOLOGY.format(base=base))
-    if not settings.exists():
-        settings.write_text(SETTINGS.format(name=name))
+    made = [] if settings.exists() else [settings]
+    try:
+        topology.write_text(TOPOLOGY.format(base=base))
+        for file in made:
+            file.write_text(SETTINGS.format(name=name))
+    except OSError:  # a full disk: no half an experiment, so that the name isn't taken
+        for file in (topology, *made):
+            file.unlink(missing_ok=True)
+        raise
     return topology, settings
 
 

@@ -25,8 +25,9 @@ from config.settings import VIRTUAL, load_settings, stack_folder
 from config.stacks import PROJECT
 from lab import passphrase, pulumi_cli, runs
 from lab.errors import told
+from lab.folder import require_own
 from lab.locks import clear_dead, folder_of
-from lab.operation import Operation, operation, project_folder, settings_stack
+from lab.operation import Operation, is_install, operation, project_folder, settings_stack
 from lab.pulumi_cli import Pulumi
 from labmachine import machine
 
@@ -37,10 +38,15 @@ def main() -> NoReturn:
     """The console script `pulumi`."""
     arguments = sys.argv[1:]
     with told():
+        require_own(Path(sys.argv[0]), Path.cwd())
         pulumi = pulumi_cli.pulumi()
         if project_folder(arguments, Path.cwd()) != PROJECT:
             # The venv is activated, but that is none of this project's business.
             _become(pulumi.program, arguments, dict(os.environ))
+        if is_install(arguments):
+            # Pulumi would make a Python environment of the project's folder.
+            _say("Nothing to install: ./setup.sh has put all that the program needs into .venv.")
+            sys.exit(0)
         wanted = operation(arguments)
         if wanted is not None:
             # An empty name, e.g. of an unset variable, is refused: Pulumi takes the selected stack.
@@ -112,12 +118,13 @@ def _preview(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
     Pulumi adds a salt to the settings file where it finds none, and needs a state: it gets a copy
     of the one, and where there is no state yet an empty one, which both end with the preview.
     """
-    if any(map(wanted.has, SAVED)):
+    if wanted.has(SAVED):
         _init(pulumi, stack, full_name)
         return _run(pulumi, _named(wanted, full_name))
     with tempfile.TemporaryDirectory() as folder:
-        file = stacks.settings_file(stack)
-        copy = Path(folder) / file.name
+        named = wanted.value("--config-file")
+        file = Path.cwd() / named if named else stacks.settings_file(stack)
+        copy = Path(folder) / f"Pulumi.{stack}.yaml"
         copy.write_bytes(file.read_bytes() if file.is_file() else b"{}")
         own = [*wanted.arguments, "--config-file", str(copy)]
         if _exists(pulumi, stack):
@@ -130,7 +137,7 @@ def _preview(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         return _run(alone, [*own, "--stack", stack])
 
 
-SAVED = ("--config", "--config-file", "--secrets-provider")  # Pulumi notes what they say
+SAVED = "--secrets-provider"  # of the stack that is made for the preview
 PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pending-creates")
 
 

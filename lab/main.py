@@ -6,6 +6,7 @@ Owns which stack is meant and what is a command. Leaves the commands to `lab.com
 
 import io
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from lab.commands import acting, cache, looking, machine, stacks, steps
 from lab.commands.context import Chosen
 from lab.errors import told
+from lab.folder import require_own
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for subject in (looking, acting, stacks, machine, cache, steps):
@@ -34,4 +36,5 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no arrows, e.g. Latin-1
     with told():
+        require_own(Path(sys.argv[0]), Path.cwd())
         app()

@@ -37,13 +37,13 @@ SHORT = {
 class Operation:
     """`kind`: up, preview, refresh or destroy; `stack`: what `--stack` names, if it is there.
 
-    `options`: those that are given, by their long names.
+    `options`: those that are given, by their long names, with their values.
     """
 
     kind: str
     stack: str | None
     arguments: tuple[str, ...]
-    options: frozenset[str] = frozenset()
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -52,7 +52,11 @@ class Operation:
 
     def has(self, option: str) -> bool:
         """Whether an option is given, by its long name."""
-        return option in self.options
+        return option in dict(self.options)
+
+    def value(self, option: str) -> str:
+        """What an option is given, by its long name; "" where it isn't."""
+        return dict(self.options).get(option, "")
 
 
 def operation(arguments: Sequence[str]) -> Operation | None:
@@ -62,7 +66,13 @@ def operation(arguments: Sequence[str]) -> Operation | None:
     if "--help" in given or not words or words[0] not in OPERATIONS:
         return None
     kind = OPERATIONS[words[0]]
-    return Operation(kind, given.get("--stack"), tuple(arguments), frozenset(given))
+    return Operation(kind, given.get("--stack"), tuple(arguments), tuple(options))
+
+
+def is_install(arguments: Sequence[str]) -> bool:
+    """Whether it is `pulumi install`."""
+    options, words = _read(arguments)
+    return words[:1] == ["install"] and "--help" not in dict(options)
 
 
 def settings_stack(arguments: Sequence[str]) -> str | None:

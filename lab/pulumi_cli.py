@@ -21,6 +21,8 @@ from lab.locks import folder_of
 from plugins import build
 
 ASK_S = 120
+# The program is this project's, with the Python and the modules of its own .venv.
+PYTHONS_OWN = ("PYTHONHOME", "PYTHONPATH", "PULUMI_PYTHON_CMD")
 STATE_ENDS = (".json", ".json.gz")  # of the file of a stack's state
 
 
@@ -67,7 +69,8 @@ class Known:
 def pulumi() -> Pulumi:
     """The tools, built if the cache lacks them."""
     tools = build.tools()
-    return Pulumi(tools / "bin" / "pulumi", {**os.environ, **build.environment(tools)})
+    users = {name: value for name, value in os.environ.items() if name not in PYTHONS_OWN}
+    return Pulumi(tools / "bin" / "pulumi", {**users, **build.environment(tools)})
 
 
 def backend() -> str:
@@ -75,9 +78,10 @@ def backend() -> str:
     return {**os.environ, **build.environment(Path())}.get("PULUMI_BACKEND_URL", "")
 
 
-def project_name() -> str:
-    """The project's name in Pulumi.yaml."""
-    return str(read_yaml(PROJECT / "Pulumi.yaml")["name"])
+def project_name(folder: Path | None = None) -> str:
+    """The name in this project's Pulumi.yaml, or in that of a folder; "" where it has none."""
+    data = read_yaml((folder or PROJECT) / "Pulumi.yaml")
+    return str(data.get("name", "")) if isinstance(data, dict) else ""
 
 
 def stacks() -> dict[str, Known]:

@@ -38,6 +38,8 @@ def start(settings: Settings) -> None:
         MachineError: the virtual lab machine doesn't start.
     """
     if settings.virtual:
+        if not settings.was_raised:  # no `up` here ever kept an overlay
+            raise survey.no_rack(settings)
         machine.up()
     survey.require_rack(settings)
     with step("switches, array, volumes"):

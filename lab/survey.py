@@ -79,10 +79,15 @@ def require_rack(settings: Settings) -> None:
         CommandFailed: it has nothing of the stack's rack.
     """
     if not survey(settings).has_rack(settings.stack):
-        raise CommandFailed(
-            f"{settings.lab.name} has nothing of stack {settings.stack}; raise it: "
-            f"pulumi up --stack {settings.stack}"
-        )
+        raise no_rack(settings)
+
+
+def no_rack(settings: Settings) -> CommandFailed:
+    """The error that the lab machine has nothing of the stack's."""
+    return CommandFailed(
+        f"{settings.lab.name} has nothing of stack {settings.stack}; raise it: "
+        f"pulumi up --stack {settings.stack}"
+    )
 
 
 def read(lines: Sequence[str]) -> Survey:

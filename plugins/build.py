@@ -98,7 +98,7 @@ def environment(tools: Path) -> dict[str, str]:
     credentials = _users_credentials()
     if credentials is not None:
         result["PULUMI_CREDENTIALS_PATH"] = str(credentials)
-    elif "PULUMI_BACKEND_URL" not in os.environ:
+    elif not os.environ.get("PULUMI_BACKEND_URL"):
         state = PROJECT / ".lab" / "state"
         state.mkdir(parents=True, exist_ok=True)
         result["PULUMI_BACKEND_URL"] = state.as_uri()

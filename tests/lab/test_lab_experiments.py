@@ -1,5 +1,6 @@
 """New experiments: what is written, what is refused."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -45,4 +46,21 @@ def test_a_refused_one_leaves_nothing(project: Path, name: str, base: str) -> No
     before = sorted(project.rglob("*"))
     with pytest.raises(ConfigError):
         experiments.new(name, base)
+    assert sorted(project.rglob("*")) == before
+
+
+def test_one_that_a_full_disk_stops_leaves_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, before = Path.write_text, sorted(project.rglob("*"))
+
+    def full(path: Path, text: str) -> int:
+        if path.name.startswith("Pulumi."):
+            path.touch()
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, text)
+
+    monkeypatch.setattr("lab.experiments.Path.write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        experiments.new("try", "rack")
     assert sorted(project.rglob("*")) == before

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import ConfigError
 from config.settings import PROJECT
 from lab import launcher
+from lab.folder import require_own
 from lab.passphrase import opens
 from lab.pulumi_cli import Pulumi
 
@@ -35,6 +37,9 @@ esac
 [ ! -e slow ] || { echo began >>calls; exec sleep 60; }
 exit "$(cat code 2>/dev/null || echo 0)"
 """
+SHOW_SETTINGS = (
+    'for last; do [ "${was:-}" != --config-file ] || cat "$last" >settings; was=$last; done'
+)
 # The launcher, with the project and the program that the environment names.
 RUN = """
 import os
@@ -132,7 +137,10 @@ CALLS = {
         "preview --stack org/rack-lab/mini --diff "
         "--config-file COPY/Pulumi.mini.yaml --stack mini",
     ],
-    "preview -c a=b --stack mini": ["stack init mini --no-select", "preview -c a=b --stack mini"],
+    "preview -c a=b --stack mini": [
+        "stack init mini --no-select --cwd COPY", f"preview -c a=b{COPIED}",
+    ],
+    "install": [],
     "up --stack mini --yes": ["stack init mini --no-select", "up --stack mini --yes {log}"],
     "up --stack mini --event-log x": ["stack init mini --no-select",
                                       "up --stack mini --event-log x"],
@@ -140,6 +148,44 @@ CALLS = {
     "stack init new": ["stack init new"],
     "config get lab:topology --stack mni": ["config get lab:topology --stack mni"],
 }  # fmt: skip
+
+
+def test_a_preview_with_other_settings_works_on_a_copy_of_them(
+    project: Path, launch: Launch
+) -> None:
+    (project / "other.yaml").write_text("config: {lab:topology: five}\n")
+    (project / "pulumi").write_text(STANDIN.replace("case ", SHOW_SETTINGS + "\ncase ", 1))
+    assert launch("preview --stack mini --config-file other.yaml").returncode == 0
+    assert (project / "settings").read_text() == "config: {lab:topology: five}\n"
+    assert (project / "other.yaml").read_text() == "config: {lab:topology: five}\n"
+
+
+@pytest.mark.parametrize("line", ["preview --stack mini", "stack ls", "up -s mini"])
+def test_another_clone_s_folder_is_refused(
+    project: Path, launch: Launch, line: str, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    other = tmp_path_factory.mktemp("clone")
+    (other / "Pulumi.yaml").write_text("name: rack-lab\n")
+    monkeypatch.chdir(other)
+    done = launch(line)
+    assert done.returncode == 1
+    assert str(other) in done.stderr
+    assert str(project) in done.stderr
+    assert calls(project) == []
+    (other / "Pulumi.yaml").write_text("name: somebody-else-s\n")
+    assert launch(line).returncode == 0
+
+
+def test_a_copied_venv_is_refused(
+    project: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = project / "copy/.venv"
+    (copied / "bin").mkdir(parents=True)
+    (copied / "pyvenv.cfg").touch()
+    with pytest.raises(ConfigError, match=r"setup\.sh"):
+        require_own(copied / "bin/lab", project)
+    require_own(Path(sys.prefix) / "bin/lab", project)
 
 
 @pytest.mark.parametrize("line", CALLS)

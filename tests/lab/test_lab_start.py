@@ -1,5 +1,7 @@
 """The cold start's order, with everything it calls noted instead of done."""
 
+from pathlib import Path
+
 import pytest
 
 import equipment
@@ -16,8 +18,10 @@ RACK = load_topology(FOLDER / "whole.yaml", "lab")
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     noted: list[str] = []
+    (tmp_path / "overlays").mkdir()
+    monkeypatch.setattr("config.settings.stack_folder", lambda _: tmp_path)
     monkeypatch.setattr("lab.start.machine.up", lambda: noted.append("lab machine"))
     stacks = {f"{each}-lan": names.owner_tag(each) for each in ("lab", "quorum")}
     monkeypatch.setattr("lab.start.survey.survey", lambda _: Survey(bridges=stacks))
@@ -95,3 +99,11 @@ def test_no_node_waits_for_a_consul_server(calls: list[str]) -> None:
     quorum = load_topology(FOLDER / "quorum.yaml", "quorum")
     start.start(Settings("quorum", quorum, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
     assert calls.index("ready san1") < calls.index("on compute2") < calls.index("ready consul1")
+
+
+def test_what_was_never_raised_starts_no_lab_machine(calls: list[str], tmp_path: Path) -> None:
+    (tmp_path / "overlays").rmdir()
+    never = Settings("lab", RACK, LabMachine(None), "emulated", "00" * 32, 1, 10 << 30)
+    with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
+        start.start(never)
+    assert calls == []
