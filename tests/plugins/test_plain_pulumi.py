@@ -109,11 +109,10 @@ def test_the_passphrase_is_the_user_s_from_the_first_command_on(start: Start) ->
     assert "was made with another passphrase" in shown
 
 
-# Runs in each Python of the run: the lab machine says that it has a rack of stack plain-one.
-FOUND = """
-from lab import survey
-found = survey.read(["bridge|b|rack-lab.plain-one"])
-survey.survey = lambda settings: found
+# In ssh's place: the lab machine says that it has a rack of stack plain-one.
+FOUND = """#!/bin/sh
+cat >/dev/null
+echo "bridge|b|rack-lab.plain-one"
 """
 
 
@@ -121,8 +120,10 @@ def test_a_rack_that_this_state_doesn_t_have_is_refused_before_the_first_resourc
     start: Start, tmp_path: Path
 ) -> None:
     """The program reads its own stack's state while Pulumi works on that."""
-    (tmp_path / "sitecustomize.py").write_text(FOUND)
-    run = start("up", "--stack", "plain-one", "--yes", "--skip-preview", PYTHONPATH=str(tmp_path))
+    (tmp_path / "ssh").write_text(FOUND)
+    (tmp_path / "ssh").chmod(0o755)
+    search = f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"
+    run = start("up", "--stack", "plain-one", "--yes", "--skip-preview", PATH=search)
     shown, _ = run.communicate()
     assert run.returncode != 0
     assert "this Pulumi state doesn't have it" in shown
