@@ -122,10 +122,11 @@ def _preview(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         _init(pulumi, stack, full_name)
         return _run(pulumi, _named(wanted, full_name))
     with tempfile.TemporaryDirectory() as folder:
-        named = wanted.value("--config-file")
-        file = Path.cwd() / named if named else stacks.settings_file(stack)
+        file, named = stacks.settings_file(stack), wanted.value("--config-file")
+        if named:
+            file = Path.cwd() / wanted.value("--cwd") / named
         copy = Path(folder) / f"Pulumi.{stack}.yaml"
-        copy.write_bytes(file.read_bytes() if file.is_file() else b"{}")
+        copy.write_bytes(file.read_bytes() if named or file.is_file() else b"{}")
         own = [*wanted.arguments, "--config-file", str(copy)]
         if _exists(pulumi, stack):
             return _run(pulumi, [*own, "--stack", full_name])

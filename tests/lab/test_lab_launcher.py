@@ -158,6 +158,10 @@ def test_a_preview_with_other_settings_works_on_a_copy_of_them(
     assert launch("preview --stack mini --config-file other.yaml").returncode == 0
     assert (project / "settings").read_text() == "config: {lab:topology: five}\n"
     assert (project / "other.yaml").read_text() == "config: {lab:topology: five}\n"
+    assert launch("preview --stack mini --cwd . --config-file other.yaml").returncode == 0
+    missing = launch("preview --stack mini --config-file missing.yaml")
+    assert missing.returncode == 1
+    assert "missing.yaml: No such file" in missing.stderr
 
 
 @pytest.mark.parametrize("line", ["preview --stack mini", "stack ls", "up -s mini"])
