@@ -24,6 +24,7 @@ MOST_NAME = 100  # letters of a key
 MOST_LETTERS = 16 << 10  # of one text
 MOST_TOLD = 200  # letters of what is wrong
 MOST_NAMED = 20  # files, where one isn't there
+NO_TOPOLOGIES = ("Pulumi", "labmachine")  # files that lie beside them begin so
 MOST_DIGITS = 18  # what fits 64 bits
 
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -233,8 +234,8 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
             path, f"line {line}", what, "the file is text in UTF-8", "save it as UTF-8"
         )
     if isinstance(error, FileNotFoundError):
-        files = path.parent.glob(f"*{path.suffix}")
-        there = sorted(each.stem for each in files if each.is_file())
+        files = [each for each in path.parent.glob("*.yaml") if each.is_file()]
+        there = sorted(each.stem for each in files if not each.stem.startswith(NO_TOPOLOGIES))
         near = difflib.get_close_matches(path.stem, there) or there[:MOST_NAMED] or ["nothing"]
         rule = f"a file in {path.parent.resolve().name}/"
         return _unusable(path, "file", path.name, rule, f"there is: {', '.join(near)}")
