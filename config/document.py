@@ -24,7 +24,7 @@ MOST_NAME = 100  # letters of a key
 MOST_LETTERS = 16 << 10  # of one text
 MOST_TOLD = 200  # letters of what is wrong
 MOST_NAMED = 20  # files, where one isn't there
-NO_TOPOLOGIES = ("Pulumi", "labmachine")  # files that lie beside them begin so
+NO_TOPOLOGIES = ("Pulumi", "labmachine")  # names of files beside them, up to the first dot
 MOST_DIGITS = 18  # what fits 64 bits
 
 _NULL = ("", "~", "null", "Null", "NULL")
@@ -226,6 +226,12 @@ def read_document(path: Path) -> Document:
         raise _not_taken(path, text, error) from error
 
 
+def topologies(folder: Path) -> list[str]:
+    """The topologies in a folder by name, sorted."""
+    files = [each for each in folder.glob("*.yaml") if each.is_file()]
+    return sorted(each.stem for each in files if each.name.partition(".")[0] not in NO_TOPOLOGIES)
+
+
 def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
     if isinstance(error, UnicodeDecodeError):
         line = error.object[: error.start].count(b"\n") + 1
@@ -234,8 +240,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ConfigError:
             path, f"line {line}", what, "the file is text in UTF-8", "save it as UTF-8"
         )
     if isinstance(error, FileNotFoundError):
-        files = [each for each in path.parent.glob("*.yaml") if each.is_file()]
-        there = sorted(each.stem for each in files if not each.stem.startswith(NO_TOPOLOGIES))
+        there = topologies(path.parent)
         near = difflib.get_close_matches(path.stem, there) or there[:MOST_NAMED] or ["nothing"]
         rule = f"a file in {path.parent.resolve().name}/"
         return _unusable(path, "file", path.name, rule, f"there is: {', '.join(near)}")

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from config import checks, topology
-from config.document import read_document
+from config.document import read_document, topologies
 from config.errors import ConfigError, Problem, from_pydantic, shown
 from config.topology import Topology
 
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent
 
 def shipped() -> list[str]:
     """The topologies in config/ by name, sorted."""
-    return sorted({each.stem for each in FOLDER.glob("*.yaml")} - {"labmachine"})
+    return topologies(FOLDER)
 
 
 @dataclass(frozen=True)

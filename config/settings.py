@@ -158,7 +158,7 @@ class Settings:
     @property
     def was_raised(self) -> bool:
         """Whether an `up` of this clone ever kept an overlay of the stack's machines."""
-        return (self.folder / "overlays").is_dir()
+        return self._overlays.is_dir()
 
     def newest_overlay(self, machine: str) -> tuple[str, Path]:
         """The sha256 and file of the overlay that the last `up` kept.
@@ -190,7 +190,11 @@ class Settings:
 
     def overlay_file(self, machine: str, sha256: str) -> Path:
         """Where a machine's overlay is kept on this side."""
-        return self.folder / "overlays" / machine / f"overlay-{sha256}.tar.gz"
+        return self._overlays / machine / f"overlay-{sha256}.tar.gz"
+
+    @property
+    def _overlays(self) -> Path:
+        return self.folder / "overlays"
 
 
 def stack_folder(stack: str) -> Path:

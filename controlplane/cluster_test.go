@@ -39,9 +39,8 @@ func certificate(name string) tlsConfig {
 func startAgent(t *testing.T, address string, own tlsConfig, founder bool) *os.Process {
 	t.Helper()
 	folder := t.TempDir()
-	datacenter, _ := strings.CutPrefix(strings.TrimSuffix(own.ServerName, ".consul"), "server.")
 	settings := map[string]any{
-		"datacenter": datacenter,
+		"datacenter": strings.Split(own.ServerName, ".")[1],
 		"tls": map[string]any{
 			"defaults": map[string]any{
 				"ca_file": own.Authority, "cert_file": own.Certificate, "key_file": own.Key, "verify_incoming": true, "verify_outgoing": true,
@@ -101,10 +100,10 @@ func threeServers(t *testing.T, ctx context.Context) *cluster {
 	servers := map[string]string{"a": "127.7.0.1", "b": "127.7.0.2", "c": "127.7.0.3"}
 	made := &cluster{map[string]*os.Process{}, map[string]*timedGate{}, map[string]*daemon{}, map[string]chan struct{}{}, atomic.Value{}}
 	for _, name := range []string{"a", "b", "c"} {
-		agent, disk := startAgent(t, servers[name], certificate(name), name == "a"), make(chan struct{}, 1)
 		c := serverConfig(t, name)
 		c.Address, c.Servers, c.Founder, c.PeerPort, c.ProofSeconds = servers[name], servers, name == "a", 8180, 2
 		c.TLS = certificate(name)
+		agent, disk := startAgent(t, c.Address, c.TLS, c.Founder), make(chan struct{}, 1)
 		if c.Founder {
 			stick(t, c.Tree)
 		}

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from config import stacks
 from config.errors import ConfigError, Problem
-from lab.operation import project_folder
 from lab.pulumi_cli import project_name
 
 SET_UP = "run ./setup.sh there, and in this shell: . .venv/bin/activate"
 
 
-def require_own(program: Path, here: Path) -> None:
+def require_own(program: Path, folder: Path | None) -> None:
     """Refuse to act on this project from a copy of its .venv, or from another clone's folder.
 
-    `program`: the path that was run; `here`: the current folder.
+    `program`: the path that was run; `folder`: that of the Pulumi.yaml that counts, if any.
 
     Raises:
         ConfigError: it names both folders, and the way on.
@@ -26,7 +25,6 @@ def require_own(program: Path, here: Path) -> None:
     copied = program.absolute().parent.parent
     if (copied / "pyvenv.cfg").is_file() and copied.resolve() != Path(sys.prefix).resolve():
         raise _other(copied.parent)
-    folder = project_folder([], here)
     if folder and folder != stacks.PROJECT.resolve() and project_name(folder) == project_name():
         raise _other(folder)
 

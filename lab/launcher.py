@@ -38,9 +38,10 @@ def main() -> NoReturn:
     """The console script `pulumi`."""
     arguments = sys.argv[1:]
     with told():
-        require_own(Path(sys.argv[0]), Path.cwd())
+        folder = project_folder(arguments, Path.cwd())
+        require_own(Path(sys.argv[0]), folder)
         pulumi = pulumi_cli.pulumi()
-        if project_folder(arguments, Path.cwd()) != PROJECT:
+        if folder != PROJECT:
             # The venv is activated, but that is none of this project's business.
             _become(pulumi.program, arguments, dict(os.environ))
         if is_install(arguments):

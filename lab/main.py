@@ -15,6 +15,7 @@ from lab.commands import acting, cache, looking, machine, stacks, steps
 from lab.commands.context import Chosen
 from lab.errors import told
 from lab.folder import require_own
+from lab.operation import project_folder
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for subject in (looking, acting, stacks, machine, cache, steps):
@@ -36,5 +37,5 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that has no arrows, e.g. Latin-1
     with told():
-        require_own(Path(sys.argv[0]), Path.cwd())
+        require_own(Path(sys.argv[0]), project_folder([], Path.cwd()))
         app()

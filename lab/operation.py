@@ -5,8 +5,8 @@ else on it to Pulumi.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 OPERATIONS = {
@@ -43,7 +43,7 @@ class Operation:
     kind: str
     stack: str | None
     arguments: tuple[str, ...]
-    options: tuple[tuple[str, str], ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changes(self) -> bool:
@@ -52,11 +52,11 @@ class Operation:
 
     def has(self, option: str) -> bool:
         """Whether an option is given, by its long name."""
-        return option in dict(self.options)
+        return option in self.options
 
     def value(self, option: str) -> str:
         """What an option is given, by its long name; "" where it isn't."""
-        return dict(self.options).get(option, "")
+        return self.options.get(option, "")
 
 
 def operation(arguments: Sequence[str]) -> Operation | None:
@@ -66,7 +66,7 @@ def operation(arguments: Sequence[str]) -> Operation | None:
     if "--help" in given or not words or words[0] not in OPERATIONS:
         return None
     kind = OPERATIONS[words[0]]
-    return Operation(kind, given.get("--stack"), tuple(arguments), tuple(options))
+    return Operation(kind, given.get("--stack"), tuple(arguments), given)
 
 
 def is_install(arguments: Sequence[str]) -> bool:

@@ -88,7 +88,9 @@ def _publish(settings: Settings, role: str, key: str) -> None:
         whole, content = ["boot-image", "list", key], built.list.read_bytes()
         lacks = _on_boot_server(settings, whole, stdin=content).split()
         if lacks:
-            _on_boot_server(settings, ["boot-image", "prune", *_images(settings)])
+            # What this run doesn't name may go: the servers' memory has no room for it.
+            wanted = [boottree.QUARANTINE, *_image_keys(settings).values()]
+            _on_boot_server(settings, ["boot-image", "prune", *wanted])
             lacks = _on_boot_server(settings, whole, stdin=content).split()
         for layer, sum_and_name in zip(
             built.layers, built.list.read_text().splitlines(), strict=True
@@ -103,11 +105,11 @@ def _publish(settings: Settings, role: str, key: str) -> None:
             )
 
 
-def _images(settings: Settings) -> list[str]:
-    """The keys of the images that this run publishes or finds published: what else may go."""
+def _image_keys(settings: Settings) -> dict[str, str]:
+    """The key of each role's image, by role."""
     roles = {machine.role for machine in settings.topology.machines.values()}
     extra = consul.image_folders(settings.topology)
-    return [boottree.QUARANTINE, *(image.image_key(role, extra) for role in sorted(roles))]
+    return {role: image.image_key(role, extra) for role in sorted(roles)}
 
 
 @contextmanager
@@ -162,18 +164,16 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
         raise ConfigError("lab publish", [Problem("stick", name, rule, "name one of these")])
     mac = addressing.boot_mac(settings.stack, settings.topology, name)
     _idle_stick(settings, name, device)
-    machines = settings.topology.machines
-    roles = {machine.role for machine in machines.values()}
-    extra = consul.image_folders(settings.topology)
+    keys, extra = _image_keys(settings), consul.image_folders(settings.topology)
     files = boottree.common_files()
-    for role in sorted(roles):  # all go in one copy; one by one over ssh takes minutes
-        files |= boottree.image_files(role, image.image_key(role, extra), extra)
+    for role, key in keys.items():  # all go in one copy; one by one over ssh takes minutes
+        files |= boottree.image_files(role, key, extra)
     with tempfile.TemporaryDirectory() as work:
         sha256, overlay = settings.newest_overlay(name)
         folder = f"machines/{mac}"
         entry = Path(work) / "boot.env"
         entry.write_text(
-            f"image=/images/{image.image_key(machines[name].role, extra)}.layers\n"
+            f"image=/images/{keys[settings.machine(name).role]}.layers\n"
             f"overlay=/{folder}/{overlay.name}\noverlay_sha256={sha256}\n"
         )
         files |= {f"{folder}/boot.env": entry, f"{folder}/{overlay.name}": overlay}
