@@ -5,6 +5,7 @@ programs end with the build. Leaves waiting and retrying to the callers.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import textwrap
@@ -18,6 +19,7 @@ from artefacts.environment import environment
 
 LAST_LINES = 15
 KILLED_S, LATE_ONES = 0.01, 20  # between kills, and how many at most
+FULL = 1 << 20  # bytes: with less a file system takes nothing more
 MOST_SHOWN = 300  # characters of a command
 
 _group: int | None = None
@@ -86,6 +88,8 @@ def run(
         streams = log.read_bytes() if log is not None else done.stderr or done.stdout or b""
         text = streams.decode(errors="replace")
         what = f"exit code {done.returncode}"
+        if log is not None and shutil.disk_usage(log.parent).free < FULL:
+            hint = f"the file system of {log.parent} is full; free space there"
         raise CommandFailed(_message(command, what, text, hint), done.returncode)
     return (done.stdout or b"").decode(errors="replace")
 

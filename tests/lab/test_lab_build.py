@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from lab import build
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
     monkeypatch.setattr(build, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(build, "SILENT_S", 0.5)
     monkeypatch.setattr(build, "REPORT_S", 0.5)
@@ -53,6 +55,13 @@ def test_one_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(CommandFailed, match="the reason"):
         build.build("mini")
     assert time.monotonic() - began < 20
+
+
+def test_a_full_disk_is_told_where_a_log_has_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _parts(monkeypatch, one="exit 120")  # a Python program that can't write what it says
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(CommandFailed, match="logs is full; free space there"):
+        build.build("mini")
 
 
 @pytest.mark.parametrize(

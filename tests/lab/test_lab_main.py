@@ -210,12 +210,14 @@ def test_a_terminal_without_arrows_is_no_error() -> None:
     assert b"NBD" in done.stdout
 
 
-@pytest.mark.parametrize("program", ["lab", "pulumi"])
-def test_the_user_s_own_python_modules_are_none_of_its(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("program", "word"), [("lab", "--help"), ("pulumi", "install")])
+def test_the_user_s_own_python_modules_are_none_of_its(
+    program: str, word: str, tmp_path: Path
+) -> None:
     (tmp_path / "config.py").write_text("OWN = 1\n")
     hostile = {"PYTHONPATH": str(tmp_path), "PYTHONHOME": str(tmp_path / "nowhere")}
     done = subprocess.run(
-        [Path(sys.prefix) / "bin" / program, "--help"], cwd=PROJECT, env={**os.environ, **hostile},
+        [Path(sys.prefix) / "bin" / program, word], cwd=PROJECT, env={**os.environ, **hostile},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
