@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Self
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, run
 from config import access, stacks
 from config.settings import VIRTUAL, load_settings, stack_folder
 from config.stacks import PROJECT
@@ -27,7 +27,14 @@ from lab import passphrase, pulumi_cli, runs
 from lab.errors import told
 from lab.folder import require_own
 from lab.locks import clear_dead, folder_of
-from lab.operation import Operation, is_install, operation, project_folder, settings_stack
+from lab.operation import (
+    Operation,
+    is_install,
+    operation,
+    project_folder,
+    removed_stack,
+    settings_stack,
+)
 from lab.pulumi_cli import Pulumi
 from labmachine import machine
 
@@ -40,14 +47,14 @@ def main() -> NoReturn:
     with told():
         folder = project_folder(arguments, Path.cwd())
         require_own(Path(sys.argv[0]), folder)
+        if is_install(arguments) and folder == PROJECT:
+            # Pulumi would make a Python environment of the project's folder.
+            _say("Nothing to install: ./setup.sh has put all that the program needs into .venv.")
+            sys.exit(0)
         pulumi = pulumi_cli.pulumi()
         if folder != PROJECT:
             # The venv is activated, but that is none of this project's business.
             _become(pulumi.program, arguments, dict(os.environ))
-        if is_install(arguments):
-            # Pulumi would make a Python environment of the project's folder.
-            _say("Nothing to install: ./setup.sh has put all that the program needs into .venv.")
-            sys.exit(0)
         wanted = operation(arguments)
         if wanted is not None:
             # An empty name, e.g. of an unset variable, is refused: Pulumi takes the selected stack.
@@ -57,7 +64,17 @@ def main() -> NoReturn:
         named = settings_stack(arguments)
         if named and stacks.is_there(named):
             _init(pulumi, named, named)
+        if removed := removed_stack(arguments):
+            _tell_of_settings(removed.rsplit("/", 1)[-1])
         _become(pulumi.program, arguments, pulumi.environment)
+
+
+def _tell_of_settings(stack: str) -> None:
+    """`pulumi stack rm` removes the stack's settings file, which git may have."""
+    file = stacks.settings_file(stack).name
+    with suppress(CommandFailed):
+        run(["git", "ls-files", "--error-unmatch", file], cwd=PROJECT)
+        _say(f"Pulumi removes {file} too. To get it back: git checkout {file}")
 
 
 def _become(program: Path, arguments: Sequence[str], environment: dict[str, str]) -> NoReturn:
@@ -92,7 +109,7 @@ def _operation(pulumi: Pulumi, wanted: Operation, full_name: str) -> int:
 
 def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
     if not wanted.changes:
-        return _preview(pulumi, wanted, stack, full_name)
+        return _look(pulumi, wanted, stack, full_name)
     with runs.only(stack, f"pulumi {wanted.kind}"):
         for pid in clear_dead(pulumi.backend, pulumi_cli.project_name(), stack):
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
@@ -113,11 +130,11 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         return _run(pulumi, own)
 
 
-def _preview(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
-    """Show what an `up` would do, and write nothing.
+def _look(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
+    """Show settings, or what an `up` would do, and write nothing.
 
     Pulumi adds a salt to the settings file where it finds none, and needs a state: it gets a copy
-    of the one, and where there is no state yet an empty one, which both end with the preview.
+    of the one, and where there is no state yet an empty one, which both end with this.
     """
     if wanted.has(SAVED):
         _init(pulumi, stack, full_name)
@@ -207,10 +224,14 @@ def _up(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
 
 
 def _run(pulumi: Pulumi, arguments: Sequence[str]) -> int:
-    """Run it in the terminal's foreground; signals to this process are passed on to it."""
+    """Run it in the terminal's foreground; signals to this process are passed on to it.
+
+    Where this process is killed, and its lock on the stack with it, Pulumi ends its steps in order.
+    """
+    argv = ["setpriv", "--pdeathsig", "INT", "--", str(pulumi.program), *arguments]
     with (
         _Signals() as signals,
-        subprocess.Popen([pulumi.program, *arguments], env=pulumi.environment) as child,
+        subprocess.Popen(argv, env=pulumi.environment) as child,
     ):
         signals.go_to(child)
         return _code(child.wait())
@@ -231,9 +252,11 @@ class _Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before[signal.SIGINT] = signal.signal(signal.SIGINT, _leave_to_the_child)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._pass_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup(1): it is to stay ignored, here and in the child
+            to = _leave_to_the_child if number is signal.SIGINT else self._pass_on
+            self._before[number] = signal.signal(number, to)
         return self
 
     def __exit__(self, *_: object) -> None:

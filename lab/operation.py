@@ -16,6 +16,7 @@ OPERATIONS = {
     "destroy": "destroy", "down": "destroy", "dn": "destroy",
 }  # fmt: skip
 CHANGING = ("up", "refresh", "destroy")
+SETTINGS = "config"
 # Pulumi's options whose value is the next word where none is written after "=". All others have
 # none, or one after "=" alone.
 WITH_VALUE = frozenset({
@@ -35,7 +36,9 @@ SHORT = {
 
 @dataclass(frozen=True)
 class Operation:
-    """`kind`: up, preview, refresh or destroy; `stack`: what `--stack` names, if it is there.
+    """`kind`: up, preview, refresh, destroy, or config, which shows settings.
+
+    `stack`: what `--stack` names, if it is there.
 
     `options`: those that are given, by their long names, with their values.
     """
@@ -63,9 +66,11 @@ def operation(arguments: Sequence[str]) -> Operation | None:
     """The operation that Pulumi's arguments name; None: another command, or a question for help."""
     options, words = _read(arguments)
     given = dict(options)
-    if "--help" in given or not words or words[0] not in OPERATIONS:
+    kind = OPERATIONS.get(words[0]) if words else None
+    if words[:1] == [SETTINGS] and words[1:2] in ([], ["get"]):
+        kind = SETTINGS
+    if "--help" in given or kind is None:
         return None
-    kind = OPERATIONS[words[0]]
     return Operation(kind, given.get("--stack"), tuple(arguments), given)
 
 
@@ -76,12 +81,27 @@ def is_install(arguments: Sequence[str]) -> bool:
 
 
 def settings_stack(arguments: Sequence[str]) -> str | None:
-    """The stack whose settings or selection another command is about, if it names one."""
+    """The stack whose settings or selection a command changes, if it names one."""
     options, words = _read(arguments)
-    if words[:1] == ["config"]:
+    if words[:1] == [SETTINGS]:
         return dict(options).get("--stack")
-    if words[:2] == ["stack", "select"]:
-        return words[2] if len(words) > 2 else dict(options).get("--stack")  # noqa: PLR2004
+    return _stack_of("select", dict(options), words)
+
+
+def removed_stack(arguments: Sequence[str]) -> str | None:
+    """The stack that `pulumi stack rm` names, where its settings file goes with it."""
+    options, words = _read(arguments)
+    given = dict(options)
+    return None if "--preserve-config" in given else _stack_of("rm", given, words)
+
+
+def _stack_of(what: str, given: Mapping[str, str], words: Sequence[str]) -> str | None:
+    """The stack that a `pulumi stack WHAT` names."""
+    match words:
+        case ["stack", found, name, *_] if found == what:
+            return name
+        case ["stack", found] if found == what:
+            return given.get("--stack")
     return None
 
 

@@ -34,7 +34,7 @@ case "$*" in
         mkdir -p "$known"; : >"$known/$3.json"; [ ! -e beaten ]; exit ;;
     "stack export"*) echo '{"deployment": {"resources": []}}'; exit ;;
 esac
-[ ! -e slow ] || { echo began >>calls; exec sleep 60; }
+[ ! -e slow ] || { echo $$ >pid; echo began >>calls; exec sleep 60; }
 exit "$(cat code 2>/dev/null || echo 0)"
 """
 SHOW_SETTINGS = (
@@ -146,7 +146,6 @@ CALLS = {
                                       "up --stack mini --event-log x"],
     "destroy --stack mini": [],  # never raised
     "stack init new": ["stack init new"],
-    "config get lab:topology --stack mni": ["config get lab:topology --stack mni"],
 }  # fmt: skip
 
 
@@ -240,16 +239,19 @@ def test_a_stack_that_another_run_makes_at_the_same_moment_is_no_error(
     assert calls(project)[-1].startswith("up --stack mini")
 
 
+@pytest.mark.parametrize("what", ["preview", "config", "config get lab:cpu"])
 @pytest.mark.parametrize("raised", [True, False])
-def test_a_preview_writes_nothing(project: Path, launch: Launch, raised: bool) -> None:
+def test_who_only_looks_writes_nothing(
+    project: Path, launch: Launch, raised: bool, what: str
+) -> None:
     if raised:
         (project / "known/mini.json").touch()
     before = {each: each.is_file() and each.read_bytes() for each in project.rglob("*")}
-    assert launch("preview --stack mini").returncode == 0
+    assert launch(f"{what} --stack mini").returncode == 0
     own = [project / "calls", project / "environments"]  # what the stand-in notes
     after = {each: each.is_file() and each.read_bytes() for each in project.rglob("*")}
     assert {each: what for each, what in after.items() if each not in own} == before
-    assert called(project)[-1] == f"preview{COPIED}"
+    assert called(project)[-1] == f"{what}{COPIED}"
 
 
 def test_a_preview_of_a_topology_without_settings_has_empty_ones(
@@ -259,7 +261,7 @@ def test_a_preview_of_a_topology_without_settings_has_empty_ones(
     assert not (project / "Pulumi.moving.yaml").exists()
 
 
-@pytest.mark.parametrize("kind", ["up", "preview", "refresh", "destroy"])
+@pytest.mark.parametrize("kind", ["up", "preview", "refresh", "destroy", "config", "config get k"])
 def test_a_typing_error_is_refused_and_leaves_nothing(
     project: Path, launch: Launch, kind: str
 ) -> None:
@@ -325,7 +327,8 @@ def test_the_environment_s_stack_counts_where_none_is_named(project: Path, launc
 
 
 @pytest.mark.parametrize(
-    "line", ["config set lab:cpu host --stack mini", "config -s mini", "stack select mini"]
+    "line",
+    ["config set lab:cpu host --stack mini", "config rm lab:cpu -s mini", "stack select mini"],
 )
 def test_the_settings_of_a_stack_can_be_changed_before_it_is_raised(
     project: Path, launch: Launch, line: str
@@ -358,6 +361,20 @@ def test_a_damaged_state_is_named_when_pulumi_fails(project: Path, launch: Launc
 def test_without_any_stack_pulumi_asks_which(project: Path, launch: Launch) -> None:
     assert launch("up").returncode == 0
     assert calls(project)[-1] == "up"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("stack rm -y mini", True), ("stack rm servers", False), ("stack rm mini --preserve-config",
+     False)],
+)  # fmt: skip
+def test_a_settings_file_of_git_s_that_goes_is_told(
+    project: Path, launch: Launch, line: str, told: bool
+) -> None:
+    for words in (["init", "-q"], ["add", "Pulumi.mini.yaml"]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+    assert ("git checkout Pulumi.mini.yaml" in launch(line).stderr) is told
+    assert calls(project)[-1] == line
 
 
 @pytest.mark.parametrize("code", [0, 1, 255])
@@ -505,3 +522,26 @@ def test_ctrl_c_is_pulumi_s_to_deal_with(slow: subprocess.Popen[str]) -> None:
     """The terminal sends it to both."""
     os.killpg(slow.pid, signal.SIGINT)
     assert slow.wait(60) == 128 + signal.SIGINT
+
+
+def test_what_nohup_ignores_stays_ignored(project: Path, environment: dict[str, str]) -> None:
+    (project / "known/mini.json").touch()
+    (project / "slow").touch()
+    argv = ["nohup", sys.executable, "-c", RUN, "destroy", "--stack", "mini"]
+    with subprocess.Popen(
+        argv, cwd=project, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    ) as run:  # fmt: skip
+        _until(lambda: "began" in calls(project))
+        os.killpg(run.pid, signal.SIGHUP)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(60) == 128 + signal.SIGTERM
+
+
+def test_pulumi_ends_when_its_launcher_is_killed(
+    project: Path, slow: subprocess.Popen[str]
+) -> None:
+    running = int((project / "pid").read_text())
+    slow.kill()
+    slow.wait(60)
+    _until(lambda: not Path(f"/proc/{running}").exists())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.operation import operation, project_folder, settings_stack
+from lab.operation import operation, project_folder, removed_stack, settings_stack
 
 KINDS = {
     "up --stack mini": ("up", "mini"),
@@ -27,10 +27,14 @@ KINDS = {
     "up -c a=b -s mini -j": ("up", "mini"),
     "up -p4 -s mini": ("up", "mini"),
     "up --yes -s": ("up", ""),
+    "config --stack mini": ("config", "mini"),
+    "-C folder config -j -s mini": ("config", "mini"),
+    "config get lab:cpu": ("config", None),
 }
 OTHERS = (
-    "", "stack init mini", "stack select up", "config set lab:topology up", "version", "up --help",
-    "up -h", "--help", "cancel", "state delete up", "logs", "up -yh", "-C up version",
+    "", "stack init mini", "stack select up", "config set lab:topology up", "config rm get",
+    "version", "up --help", "up -h", "--help", "cancel", "state delete up", "logs", "up -yh",
+    "-C up version",
 )  # fmt: skip
 
 
@@ -73,6 +77,20 @@ def test_options_are_told_by_their_long_names(line: str, options: set[str]) -> N
 )
 def test_the_stack_of_a_command_about_settings(line: str, stack: str | None) -> None:
     assert settings_stack(line.split()) == stack
+
+
+@pytest.mark.parametrize(
+    ("line", "stack"),
+    [
+        ("stack rm mini --yes", "mini"),
+        ("stack -s mini rm", "mini"),
+        ("stack rm mini --preserve-config", None),
+        ("stack rm", None),
+        ("stack select mini", None),
+    ],
+)
+def test_the_stack_whose_settings_are_removed(line: str, stack: str | None) -> None:
+    assert removed_stack(line.split()) == stack
 
 
 @pytest.mark.parametrize("line", OTHERS)
