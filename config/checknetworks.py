@@ -15,7 +15,7 @@ from config.addressing import (
     LAB_MACHINE_NETWORKS,
     PROVIDER_HOST,
 )
-from config.errors import Problem
+from config.errors import Problem, shown
 from config.netem import Netem
 from config.topology import BootServer, Firewall, LxcHost, Node, Router, Server, Topology
 from config.units import format_duration, format_rate
@@ -156,7 +156,7 @@ def _reach(topology: Topology) -> Iterator[Problem]:
                 yield Problem(key, target, "a network is named once", "name it once")
             if target == source or source not in routed:
                 yield Problem(
-                    key, f"{source}: {target}",
+                    key, target,
                     f"from one to another of the router's networks: {', '.join(sorted(routed))}",
                     "remove it; what no rule lets through is refused",
                 )  # fmt: skip
@@ -169,7 +169,7 @@ def _reach(topology: Topology) -> Iterator[Problem]:
         away = machine.networks[0]
         if away != "lan" and away not in topology.reach.get("lan", ()):
             yield Problem(
-                "reach.lan", ", ".join(topology.reach.get("lan", ())),
+                "reach.lan", shown(list(topology.reach.get("lan", ()))),
                 f"{name} is managed from lan at its address on {away}", f"add {away}",
             )  # fmt: skip
 
@@ -240,13 +240,13 @@ def _add_up(name: str, lines: dict[str, Netem]) -> Iterator[Problem]:
     delay = sum((line.delay or 0) + (line.jitter or 0) for line in lines.values())
     loss = sum((line.loss or 0) + (line.corrupt or 0) for line in lines.values())
     longest = format_duration(BOOT_DELAY)
-    for what, found, shown, most in (
+    for what, found, told, most in (
         ("delay and jitter", delay > BOOT_DELAY, format_duration(delay), longest),
         ("loss and corrupt", loss > BOOT_LOSS, f"{loss:g}%", f"{BOOT_LOSS}%"),
     ):
         if found:
             yield Problem(
-                next(reversed(lines)), shown,
+                next(reversed(lines)), told,
                 f"{what} are {most} at most, of all lines that {name} boots over: "
                 f"{', '.join(lines)}", "make these lines better",
             )  # fmt: skip

@@ -32,9 +32,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        return (
-            f"{self.key}: {self.value}{place}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
-        )
+        value = "(empty)" if self.value == "" else self.value
+        return f"{self.key}: {value}{place}\n    rule:   {self.rule}\n    remedy: {self.remedy}"
 
 
 class ConfigError(ValueError):
@@ -77,12 +76,22 @@ def from_pydantic(
     return ConfigError(source, problems)
 
 
+class _Flow(reprlib.Repr):
+    """A value as YAML's flow style has it: {delay: 40ms, jitter: null}; of a large one a part."""
+
+    def repr_str(self, text: str, _level: int) -> str:
+        return text if text.isprintable() else reprlib.repr(text)
+
+    def repr_bool(self, value: bool, _level: int) -> str:
+        return json.dumps(value)
+
+    def repr_NoneType(self, value: None, _level: int) -> str:  # noqa: N802 (reprlib's naming)
+        return json.dumps(value)
+
+
 def shown(value: object) -> str:
     """On one line, and without a look at all of a large value."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)  # as YAML has it
-    plain = isinstance(value, str) and value.isprintable()
-    text = str(value) if plain else reprlib.repr(value)
+    text = _Flow().repr(value)
     return text if len(text) <= MOST_VALUE else f"{text[:MOST_VALUE]}…"
 
 

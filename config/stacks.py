@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from config import names
-from config.errors import ConfigError, Problem
+from config.errors import ConfigError, Problem, shown
 from config.load import FOLDER, read_yaml, shipped
 
 PROJECT = FOLDER.parent
@@ -121,4 +121,5 @@ def _plain(file: Path, stack: str, name: str, value: Any) -> str:
     if name == "seed":
         return "(a secret)"
     rule = "a plain value: the lab command reads it without Pulumi's passphrase"
-    raise ConfigError(file.name, [Problem(f"lab:{name}", "(a secret or a list)", rule, remove)])
+    told = "(a secret or a list)" if isinstance(value, dict | list) else shown(value)
+    raise ConfigError(file.name, [Problem(f"lab:{name}", told, rule, remove)])

@@ -16,6 +16,7 @@ from config.units import (
     PERCENT,
     RATE,
     SIZE,
+    format_size,
     parse_duration,
     parse_percent,
     parse_rate,
@@ -35,6 +36,7 @@ LVM_RESERVED = ("snapshot", "pvmove")
 PAGE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 SERIAL = r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}"
 CIDR = r"[0-9]+(\.[0-9]+){3}/[0-9]+"  # no netmask, which ipaddress would take
+PAGE_BYTES = 2 << 20  # of memory, where it is in huge pages
 PAGE_LETTERS = 4096  # of a page; it stands in Pulumi's state
 
 
@@ -73,8 +75,9 @@ def _cidr(value: Any) -> Any:
 
 
 def _memory(value: int) -> int:
-    if value % (2 << 20):
-        raise ValueError("memory is given in whole 2 MiB pages; round it, e.g. 192MiB")
+    if over := value % PAGE_BYTES:
+        rounded = format_size(value - over + PAGE_BYTES)
+        raise ValueError(f"memory is given in whole 2 MiB pages; round it up to {rounded}")
     return value
 
 

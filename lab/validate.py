@@ -44,20 +44,27 @@ def validate(stack: str, files: Sequence[Path]) -> Iterator[Verdict]:
     if (option("machine") or VIRTUAL) == VIRTUAL:
         virtual = load_labmachine()
         hardware = Hardware(virtual.memory, dict(virtual.disks))
-    for file in files or [FOLDER / f"{option('topology') or stack}.yaml"]:
+    own = FOLDER / f"{option('topology') or stack}.yaml"
+    for file in files or [own]:
         try:
-            found = _said(file, stack, hardware)
+            if files and file.name == LAB_MACHINE_FILE.name and file.exists():
+                found = _hardware(file)
+            else:
+                found = _rack(file, stack, hardware)
         except ConfigError as error:
             yield Verdict(str(error), wrong=True)
         else:
             yield Verdict(f"{file.name} can be used: {found}", wrong=False)
 
 
-def _said(file: Path, stack: str, hardware: Hardware | None) -> str:
-    """What is told of a file that can be used."""
-    if file.name == LAB_MACHINE_FILE.name and file.exists():
-        virtual = load_labmachine(own=file)
-        memory, disks = format_size(virtual.memory), ", ".join(virtual.disks)
-        return f"{virtual.cores} cores, {memory} of memory, disks {disks}"
+def _hardware(file: Path) -> str:
+    """What the virtual lab machine's settings give it."""
+    virtual = load_labmachine(own=file)
+    memory, disks = format_size(virtual.memory), ", ".join(virtual.disks)
+    return f"{virtual.cores} cores, {memory} of memory, disks {disks}"
+
+
+def _rack(file: Path, stack: str, hardware: Hardware | None) -> str:
+    """What a topology takes."""
     taken = bill(load_topology(file, stack, hardware))
     return summary(taken, hardware.memory if hardware else None)

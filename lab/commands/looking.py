@@ -73,10 +73,16 @@ def status(
         screen.print(_status_table(found, whole=True))
         for mac in rogues:
             screen.print(f"{mac} answers DHCP on lan and is no boot server; the switch drops it")
-    if all(each.power == "unknown" for each in found.values()):
-        print(f"the lab machine {settings.lab.name} doesn't answer", file=sys.stderr)
-        print(settings.lab_machine_remedy, file=sys.stderr)
+    if silent := _silence(settings, found):
+        print(silent, file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _silence(settings: Settings, found: Mapping[str, MachineStatus]) -> str:
+    """What is said where the lab machine tells nothing of any machine; else ""."""
+    if any(each.power != "unknown" for each in found.values()):
+        return ""
+    return f"the lab machine {settings.lab.name} doesn't answer\n{settings.lab_machine_remedy}"
 
 
 def _watch(settings: Settings) -> None:
@@ -84,7 +90,9 @@ def _watch(settings: Settings) -> None:
     with suppress(KeyboardInterrupt), Live(console=screen) as live:
         while True:
             for found in rack.round():
-                live.update(_status_table(found, whole=False))
+                rows = _status_table(found, whole=False)
+                rows.caption = _silence(settings, found)
+                live.update(rows)
             time.sleep(WATCH_S)
 
 

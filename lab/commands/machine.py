@@ -66,6 +66,10 @@ def reset(
 def status() -> None:
     """Whether it runs and answers."""
     found = machine.status()
+    if found.pid is None:
+        made = {"stopped": "its disks are there", "absent": "nothing was made yet"}[found.state]
+        screen.print(f"off; {made}; start it: lab machine up")
+        return
     screen.print(f"{found.state}, pid {found.pid}, ssh {'answers' if found.answers else 'silent'}")
     if found.guest == machine.DISK_FULL:
         screen.print("stopped by qemu: its disks can't grow; free space, then: lab machine up")

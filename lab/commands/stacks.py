@@ -58,7 +58,7 @@ def print_timeline(stack: str, events: Path) -> None:
     lines = events.read_bytes().decode(errors="replace").splitlines()
     found = timeline(lines, resources)
     if found is None:
-        screen.print("Nothing was changed.")
+        screen.print("No resource was changed.")
         return
     kept = stack_folder(stack) / "timeline.json"
     write(kept, json.dumps(asdict(found), indent=2))

@@ -17,6 +17,7 @@ BAD_FILES = {
     "an unknown option": ("config: {lab:machin: local}", "did you mean lab:machine"),
     "a secret": ("config: {lab:machine: {secure: v1:abc}}", "a plain value"),
     "a list of options": ("config: {lab:topology: [mini]}", "a plain value"),
+    "nothing": ("config: {lab:topology: }", "lab:topology: null"),
 }
 SEEDS = {
     "text": f"config: {{lab:seed: {'0' * 64}}}",

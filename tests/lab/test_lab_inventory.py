@@ -12,6 +12,7 @@ from artefacts import CommandFailed
 from lab import inventory, pulumi_cli
 from lab.main import app
 from lab.pulumi_cli import Known
+from labmachine.state import State
 
 RAISED = {
     "mini": Known(108, "2026-11-30T12:00:00.000Z"),
@@ -54,6 +55,7 @@ def lab(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     def note(what: str) -> Callable[[], int]:
         return lambda: (project / "done").write_text(what)
 
+    monkeypatch.setattr("labmachine.machine.State", lambda: State(project / ".lab/machine"))
     for what in ("up", "down", "reset"):
         monkeypatch.setattr(f"lab.commands.machine.machine.{what}", note(what))
     for place in ("config.settings", "lab.runs"):
@@ -240,3 +242,14 @@ def test_files_of_a_rack_that_stays_are_kept(
     assert shown.exit_code == (1 if named else 0)
     if named:
         assert named in str(shown.exception)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("", "off; nothing was made yet"), ("root.qcow2", "off; its disks are there")],
+)
+def test_a_lab_machine_that_is_off(lab: Command, project: Path, file: str, said: str) -> None:
+    (project / ".lab/machine" / file).parent.mkdir(parents=True, exist_ok=True)
+    if file:
+        (project / ".lab/machine" / file).touch()
+    assert lab("machine", "status").stdout == f"{said}; start it: lab machine up\n"

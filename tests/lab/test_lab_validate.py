@@ -57,6 +57,16 @@ def test_the_lab_machine_s_settings_are_no_topology(tmp_path: Path) -> None:
     assert "a file in none/" in done.stderr
 
 
+def test_the_lab_machine_s_settings_are_no_topology_of_a_stack_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Pulumi.own.yaml").write_text("config: {lab:topology: labmachine}\n")
+    monkeypatch.setattr("config.stacks.PROJECT", tmp_path)
+    done = lab("--stack", "own", "validate")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "labmachine.yaml can't be used" in done.stderr
+
+
 def test_without_files_the_stack_s_is_checked() -> None:
     before = sorted(PROJECT.glob(".lab/stacks/*"))
     done = lab("--stack", "moving", "validate")
