@@ -93,9 +93,9 @@ def test_a_killed_build_leaves_no_process_and_the_next_one_no_folder(
 ) -> None:
     pids = tmp_path / "pids"
     code = BUILD.format(pids=pids)
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as building:
+    # Tests that a script has started in the background ignore SIGINT (POSIX sh, 2.11).
+    argv = ["env", "--default-signal=INT", sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as building:
         assert building.stdout is not None
         building.stdout.readline()
         _until(lambda: pids.exists() and len(pids.read_text().split()) == 2)

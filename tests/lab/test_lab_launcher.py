@@ -52,6 +52,8 @@ found = pulumi_cli.Pulumi(folder / "pulumi", dict(os.environ))
 pulumi_cli.pulumi = lambda: found
 launcher.main()
 """
+# Tests that a script has started in the background ignore SIGINT (POSIX sh, 2.11).
+RUNS = ("env", "--default-signal=INT", sys.executable, "-c", RUN)
 
 
 @dataclass(frozen=True)
@@ -452,7 +454,7 @@ def test_a_folder_that_was_moved_is_followed(project: Path, launch: Launch, move
 def test_ctrl_c_while_it_waits_is_no_traceback(
     project: Path, environment: dict[str, str], slow: subprocess.Popen[str]
 ) -> None:
-    argv = [sys.executable, "-c", RUN, "up", "--stack", "mini"]
+    argv = [*RUNS, "up", "--stack", "mini"]
     with subprocess.Popen(
         argv, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
     ) as second:
@@ -469,7 +471,7 @@ def slow(project: Path, environment: dict[str, str]) -> Iterator[subprocess.Pope
     """An operation on stack mini that is under way."""
     (project / "known/mini.json").touch()
     (project / "slow").touch()
-    argv = [sys.executable, "-c", RUN, "destroy", "--stack", "mini"]
+    argv = [*RUNS, "destroy", "--stack", "mini"]
     with subprocess.Popen(
         argv, cwd=project, env=environment, text=True, start_new_session=True
     ) as run:
@@ -489,7 +491,7 @@ def _until(true: Callable[[], bool]) -> None:
 def test_the_second_run_on_a_stack_waits_and_says_for_whom(
     project: Path, environment: dict[str, str], slow: subprocess.Popen[str]
 ) -> None:
-    argv = [sys.executable, "-c", RUN, "up", "--stack", "mini"]
+    argv = [*RUNS, "up", "--stack", "mini"]
     with subprocess.Popen(
         argv, cwd=project, env=environment, stderr=subprocess.PIPE, text=True
     ) as second:
@@ -527,7 +529,7 @@ def test_ctrl_c_is_pulumi_s_to_deal_with(slow: subprocess.Popen[str]) -> None:
 def test_what_nohup_ignores_stays_ignored(project: Path, environment: dict[str, str]) -> None:
     (project / "known/mini.json").touch()
     (project / "slow").touch()
-    argv = ["nohup", sys.executable, "-c", RUN, "destroy", "--stack", "mini"]
+    argv = ["nohup", *RUNS, "destroy", "--stack", "mini"]
     with subprocess.Popen(
         argv, cwd=project, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, start_new_session=True,
