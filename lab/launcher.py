@@ -114,8 +114,8 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         for pid in clear_dead(pulumi.backend, pulumi_cli.project_name(), stack):
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
         if wanted.kind == "up":
-            _init(pulumi, stack, full_name)
             _start_lab_machine(wanted, stack)
+            _init(pulumi, stack, full_name)
             return _up(pulumi, wanted, stack, full_name)
         if not _exists(pulumi, stack):
             _say(f"Stack {stack} has no state in {pulumi.backend or 'the backend'}: nothing to do.")
@@ -185,11 +185,19 @@ def _init(pulumi: Pulumi, stack: str, full_name: str) -> None:
 
 
 def _start_lab_machine(wanted: Operation, stack: str) -> None:
-    if wanted.has("--config-file"):  # its options aren't those of the stack's own file
+    """Start it where a setting says so; an `up` is refused at once while it is off.
+
+    Its port may be another program's, which would be waited for.
+    """
+    if wanted.has("--config-file") or wanted.has("--config"):  # its options may be others
         return
     option = stacks.options(stack)
-    if option("start") == "true" and (option("machine") or VIRTUAL) == VIRTUAL:
+    if (option("machine") or VIRTUAL) != VIRTUAL:
+        return
+    if option("start") == "true":
         machine.up()
+    elif wanted.kind == "up":
+        machine.require_running()
 
 
 def _follow_folder(stack: str) -> None:

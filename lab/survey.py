@@ -18,7 +18,6 @@ from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.units import format_size
 from lab.remote import ask
-from labmachine.state import State
 
 LOOK_S = 4 * access.CONNECT_TIMEOUT_S
 DOMAIN, COMMAND, STACK = (
@@ -60,22 +59,16 @@ def survey(settings: Settings) -> Survey:
     Raises:
         ConfigError: it doesn't answer; with what ssh or a program there said.
     """
-    if settings.virtual and State().pid() is None:  # its port may be another program's
-        raise _silent(settings, "it is off")
     script = (equipment.FOLDER / "survey.sh").read_bytes()
     words = ["sh", "-s", "--", *settings.topology.array.disks]
     try:
         said = ask(settings, access.LAB_MACHINE, words, stdin=script, timeout_s=LOOK_S)
     except CommandFailed as error:
         lines = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
-        raise _silent(settings, lines[-1] if lines else "it is silent") from error
+        rule = f"the lab machine must answer: {lines[-1] if lines else 'it is silent'}"
+        problem = Problem("lab:machine", settings.lab.name, rule, settings.lab_machine_remedy)
+        raise ConfigError("the stack's settings", [problem]) from error
     return read(said.splitlines())
-
-
-def _silent(settings: Settings, why: str) -> ConfigError:
-    rule = f"the lab machine must answer: {why}"
-    problem = Problem("lab:machine", settings.lab.name, rule, settings.lab_machine_remedy)
-    return ConfigError("the stack's settings", [problem])
 
 
 def require_rack(settings: Settings) -> None:

@@ -19,6 +19,8 @@ from lab import launcher
 from lab.folder import require_own
 from lab.passphrase import opens
 from lab.pulumi_cli import Pulumi
+from labmachine import machine
+from labmachine.state import State
 
 SALT = "v1:Q6fweDb5Blk=:v1:Rs5sXXLmIQSuEXB0:BZiX5ogpnBmKV02BnFWKvF31f23Zzw=="  # for ""
 # Notes its arguments; knows the stacks of the folder `known`; waits where it finds `slow`.
@@ -50,6 +52,7 @@ folder = Path(os.environ["STANDIN"])
 stacks.PROJECT = settings.PROJECT = launcher.PROJECT = pulumi_cli.PROJECT = folder
 found = pulumi_cli.Pulumi(folder / "pulumi", dict(os.environ))
 pulumi_cli.pulumi = lambda: found
+launcher.machine.require_running = lambda: None
 launcher.main()
 """
 # Tests that a script has started in the background ignore SIGINT (POSIX sh, 2.11).
@@ -98,6 +101,7 @@ def launch(
     for place in ("config.stacks", "config.settings", "lab.launcher", "lab.pulumi_cli"):
         monkeypatch.setattr(f"{place}.PROJECT", project)
     monkeypatch.setattr("lab.launcher.machine.up", (project / "started").touch)
+    monkeypatch.setattr("lab.launcher.machine.require_running", lambda: None)
     monkeypatch.chdir(project)
 
     def instead_of_exec(program: Path, argv: list[str], env: dict[str, str]) -> None:
@@ -384,6 +388,25 @@ def test_the_exit_code_is_pulumi_s(project: Path, launch: Launch, code: int) -> 
     (project / "code").write_text(str(code))
     assert launch("preview --stack mini").returncode == code
     assert launch("up --stack mini").returncode == code
+
+
+REQUIRE_RUNNING = machine.require_running  # the fixture replaces it
+
+
+def test_an_up_beside_a_lab_machine_that_is_off_makes_nothing(
+    project: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = State(project / "machine")
+    monkeypatch.setattr("lab.launcher.machine.require_running", lambda: REQUIRE_RUNNING(off))
+    done = launch("up --stack mini")
+    assert (done.returncode, done.stderr) == (
+        1, "the lab machine is off; start it: lab machine up\n",
+    )  # fmt: skip
+    assert calls(project) == []
+    for line in ("preview --stack mini", "destroy --stack mini", "up -s mini -c lab:machine=local"):
+        assert launch(line).returncode == 0
+    (project / "Pulumi.mini.yaml").write_text("config: {lab:machine: local}")
+    assert launch("up --stack mini").returncode == 0
 
 
 @pytest.mark.parametrize(

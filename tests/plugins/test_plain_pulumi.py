@@ -86,6 +86,7 @@ def test_a_selected_stack_is_what_plain_commands_mean(start: Start) -> None:
         (("destroy", "--stack", "plain-one", "--yes"), {}, 0, "nothing to do"),
         (("refresh", "--stack", "plain-one", "--yes"), {}, 0, "nothing to do"),
         (("up", "--stack", "plain-one", "--yes"), {}, 255, "the lab machine must answer"),
+        (("config", "get", "lab:topology", "--stack", "plain-one"), {}, 0, "mini"),
         (("version",), {}, 0, "3."),
     ],
 )
