@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from artefacts import CommandFailed
 from config.errors import ConfigError
-from labmachine.machine import MachineError
+from labmachine.process import MachineError
+from labmachine.qmp import QmpError
 
 INTERRUPTED = 130  # as shells tell SIGINT
 
@@ -20,7 +21,7 @@ def told() -> Iterator[None]:
     """Tell what a user can cause or mend, and end with 1."""
     try:
         yield
-    except (ConfigError, CommandFailed, MachineError) as error:
+    except (ConfigError, CommandFailed, MachineError, QmpError) as error:
         _end(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -1,33 +1,26 @@
 """The lab machine's life: up, down, status, reset.
 
-Owns the state folder and the qemu process. Leaves what the machine consists of to `image`
-and `qemu`, and what runs in it to the Pulumi program.
+Owns what is in the state folder. Leaves the qemu process to `process`, what the machine consists
+of to `image` and `qemu`, its moments to `saving`, and what runs in it to the Pulumi program.
 """
 
-import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from artefacts import CommandFailed, run, step
-from artefacts.cache import locked
 from artefacts.namespace import remove_tree
 from config.labmachine import LabMachine, load_labmachine
-from labmachine import preconditions, qmp
-from labmachine.accelerator import accelerator
-from labmachine.emulator import environment
+from labmachine import layers, preconditions, process, qmp, saving
 from labmachine.image import MachineImage, machine_image
-from labmachine.qemu import machine_argv
+from labmachine.process import MachineError
 from labmachine.ssh import make_keys, ssh_argv, sshd_answers
 from labmachine.state import State
 
 BOOT_DEADLINE_S = 300.0  # ten times what a boot takes under TCG on two busy cores
 POWERDOWN_DEADLINE_S = 60.0
-QUIT_DEADLINE_S = 10.0
 REMIND_S = 15.0
 DISK_FULL = "io-error"  # qemu's werror=enospc stops a machine whose disk can't grow
 NEEDED = "ssh libvirtd ovsdb-server ovs-vswitchd"
@@ -36,10 +29,6 @@ WAIT_FOR_SERVICES = (
     "systemctl is-system-running --wait > /dev/null; "
     f"for unit in {NEEDED}; do systemctl is-active -q $unit || systemctl status -n 5 $unit; done; :"
 )
-
-
-class MachineError(RuntimeError):
-    """The lab machine didn't do what was asked; the message says what was seen of it."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +50,15 @@ def up(settings: LabMachine | None = None, state: State | None = None) -> Status
         MachineError: when it doesn't come up in 300 s; says which phase, and shows its console.
     """
     settings, state = settings or load_labmachine(), state or State()
-    with _locked(state):
+    with process.locked(state):
+        saving.require_whole(state)
         if state.pid() is None:
             image = _image_of(state)
             preconditions.check(settings, state)
             _create(settings, state, image)
-            _start(settings, state, image)
-        elif _guest(state) == DISK_FULL:
-            qmp.execute(state.qmp, "cont")  # it tries to write again
+            process.start(settings, state, image)
+        else:
+            _go_on(state)
         with step("waiting for the lab machine"):
             _wait_until_ready(settings, state)
     return status(settings, state)
@@ -80,35 +70,27 @@ def down(state: State | None = None) -> None:
     Its disks stay. The rack's nodes lose power with it.
     """
     state = state or State()
-    with _locked(state):
-        pid = state.pid()
-        if pid is None:
+    with process.locked(state):
+        if state.pid() is None:
             return
         with step("switching the lab machine off"):
-            for command, patience in (
-                ("system_powerdown", POWERDOWN_DEADLINE_S), ("quit", QUIT_DEADLINE_S),
-            ):  # fmt: skip
-                with suppress(qmp.QmpError):
-                    qmp.execute(state.qmp, command)
-                    if _gone(state, patience):
-                        return
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            if not _gone(state, QUIT_DEADLINE_S):
-                raise MachineError(f"the lab machine's process {pid} can't be killed")
+            with suppress(qmp.QmpError):
+                qmp.execute(state.qmp, "system_powerdown")
+                if process.gone(state, POWERDOWN_DEADLINE_S):
+                    return
+            process.cut(state)
 
 
 def status(settings: LabMachine | None = None, state: State | None = None) -> Status:
     """What is there now; looks only."""
     settings, state = settings or load_labmachine(), state or State()
     pid = state.pid()
-    files = [file for file in state.folder.glob("*") if file.is_file() and not file.is_symlink()]
     return Status(
         state="running" if pid else "stopped" if state.root.exists() else "absent",
         pid=pid,
-        guest=_guest(state) if pid else "",
+        guest=process.guest(state) if pid else "",
         answers=pid is not None and sshd_answers(settings),
-        disk_bytes=sum(file.stat().st_blocks * 512 for file in files),
+        disk_bytes=state.bytes_held,
     )
 
 
@@ -123,21 +105,25 @@ def require_running(state: State | None = None) -> None:
 
 
 def reset(state: State | None = None) -> None:
-    """Switch off and forget all the machine has written; the next `up` starts fresh, same keys."""
+    """Switch off and forget all the machine has written; the next `up` starts fresh, same keys.
+
+    Snapshots stay, and what they need.
+    """
     state = state or State()
     down(state)
-    with _locked(state):
-        for file in (state.root, *state.folder.glob("disk-*.raw")):
-            file.unlink(missing_ok=True)
-        remove_tree(state.image)
+    with process.locked(state):
+        if state.folder.exists():
+            layers.make_lowest(state)
+            saving.clean(state)
 
 
-@contextmanager
-def _locked(state: State) -> Iterator[None]:
-    """One life-cycle command at a time; a second one waits."""
-    state.lock.parent.mkdir(parents=True, exist_ok=True)
-    with locked(state.lock, waiting="the lab machine's life cycle"):
-        yield
+def _go_on(state: State) -> None:
+    """Let a machine go on that stands still: its disks couldn't grow, or a save was killed."""
+    stands = process.guest(state, saving.JOB_S)  # it may still be writing memory
+    if stands == saving.PAUSED:
+        saving.settle(state)
+    if stands in (DISK_FULL, saving.PAUSED):
+        qmp.execute(state.qmp, "cont")
 
 
 def _image_of(state: State) -> MachineImage:
@@ -158,9 +144,11 @@ def _create(settings: LabMachine, state: State, image: MachineImage) -> None:
     state.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state.folder.chmod(0o700)
     make_keys(settings, state)
+    if not state.layer.exists():
+        layers.make_lowest(state)
     for name, size in settings.disks.items():
         disk = state.disk(name)
-        there = disk.stat().st_size if disk.exists() else 0
+        there = layers.disk_size(disk) if disk.exists() else 0
         if not there:  # none, or a run was killed before the disk had its size
             with disk.open("wb") as file:
                 file.truncate(size)
@@ -197,25 +185,6 @@ def _take_image(image: MachineImage, state: State) -> None:
     new.rename(state.image)
 
 
-def _start(settings: LabMachine, state: State, image: MachineImage) -> None:
-    verdict = accelerator(image)
-    for stale in (state.pidfile, state.qmp, state.console, state.console_log):
-        stale.unlink(missing_ok=True)
-    speed = "" if verdict.accelerator == "kvm" else f"; KVM isn't usable: {verdict.reason}"
-    with step(f"starting the lab machine on {verdict.accelerator}{speed}"):
-        argv = machine_argv(settings, image, state, verdict.accelerator)
-        run(argv, cwd=state.folder, log=state.qemu_log, env=environment())
-
-
-def _gone(state: State, patience_s: float) -> bool:
-    deadline = time.monotonic() + patience_s
-    while state.pid() is not None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True
-
-
 def _wait_until_ready(settings: LabMachine, state: State) -> None:
     """First sshd, then every service; says what it waits for, and what the console shows."""
     began = reminded = time.monotonic()
@@ -223,7 +192,7 @@ def _wait_until_ready(settings: LabMachine, state: State) -> None:
         now = time.monotonic()
         if state.pid() is None:
             raise _unready(state, "its qemu process ended")
-        if _guest(state) == DISK_FULL:
+        if process.guest(state) == DISK_FULL:
             raise _unready(
                 state,
                 f"the file system of {state.folder} is full, so qemu has stopped the machine; "
@@ -243,12 +212,6 @@ def _wait_until_ready(settings: LabMachine, state: State) -> None:
         raise _unready(state, f"its services: {error}") from error
     if missing:
         raise _unready(state, f"services that didn't start:\n{missing}")
-
-
-def _guest(state: State) -> str:
-    with suppress(qmp.QmpError):
-        return str(qmp.execute(state.qmp, "query-status")["status"])
-    return ""
 
 
 def _unready(state: State, what: str) -> MachineError:

@@ -62,10 +62,7 @@ def _memory(settings: LabMachine) -> Iterator[Problem]:
 
 
 def _space(settings: LabMachine, state: State) -> Iterator[Problem]:
-    held = sum(
-        file.stat().st_blocks * 512 for file in state.folder.glob("*") if file.is_file()
-    )  # what the machine's files take already
-    wanted = sum(settings.disks.values()) + OVERLAY_ROOM - held
+    wanted = sum(settings.disks.values()) + OVERLAY_ROOM - state.bytes_held
     base = next(folder for folder in state.folder.parents if folder.is_dir())
     free = shutil.disk_usage(base).free
     if wanted > free:

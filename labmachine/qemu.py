@@ -4,11 +4,13 @@ Owns every choice of virtual hardware. Leaves starting the process to `machine`,
 accelerator works here to `accelerator`.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from config.addressing import LAB_UPLINK
 from config.labmachine import LabMachine
 from labmachine.image import MachineImage
+from labmachine.layers import disk_format
 from labmachine.state import State
 
 Accelerator = Literal["kvm", "tcg"]
@@ -37,21 +39,21 @@ KERNEL_LINE = (
 def machine_argv(
     settings: LabMachine, image: MachineImage, state: State, accelerator: Accelerator
 ) -> list[str]:
-    """The argv that starts the machine in the background.
+    """The argv that starts the machine.
 
     To be run in the state folder: but for the pidfile, whose path tells our process from
     others, names in it are relative, so sockets' paths stay short wherever the project lies.
     """
     return [
-        PROGRAM, "-name", "labmachine", "-pidfile", str(state.pidfile), "-daemonize",
+        PROGRAM, "-name", "labmachine", "-pidfile", str(state.pidfile),
         "-nodefaults", "-no-user-config", "-display", "none",
         "-machine", "q35",
         *ACCELERATION[accelerator],
         "-smp", str(settings.cores), "-m", f"{settings.memory >> 20}M",
         "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", KERNEL_LINE,
-        *_disk("system", state.root.name, "qcow2", settings.cores),
+        *_disk("system", state.root, state, settings.cores),
         *[part for name in settings.disks for part in
-          _disk(name, state.disk(name).name, "raw", settings.cores)],
+          _disk(name, state.disk(name), state, settings.cores)],
         "-netdev", f"user,id=uplink,restrict=on,ipv6=off,"
                    f"hostfwd=tcp:127.0.0.1:{settings.ssh_port}-{ADDRESS}:22",
         "-device", "virtio-net-pci,netdev=uplink,romfile=",
@@ -67,10 +69,12 @@ def machine_argv(
     ]  # fmt: skip
 
 
-def _disk(serial: str, file: str, image_format: str, queues: int) -> list[str]:
+def _disk(serial: str, file: Path, state: State, queues: int) -> list[str]:
+    name = file.relative_to(state.folder)
     return [
         "-drive",
-        f"if=none,id={serial},file={file},format={image_format},discard=unmap,detect-zeroes=unmap",
+        f"if=none,id={serial},file={name},format={disk_format(file)},"
+        "discard=unmap,detect-zeroes=unmap",
         "-device", f"virtio-blk-pci,drive={serial},serial={serial},num-queues={min(queues, 4)}",
     ]  # fmt: skip
 

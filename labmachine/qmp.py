@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 10.0
+ID_BYTES = 8
 
 
 class QmpError(RuntimeError):
     """qemu refused a command, or doesn't answer."""
 
 
-def execute(path: Path, command: str, **arguments: Any) -> Any:
+def execute(path: Path, command: str, timeout_s: float = TIMEOUT_S, **arguments: Any) -> Any:
     """Run one QMP command (qemu-qmp-ref) on the socket at `path` and return its answer.
 
     The path may be longer than a socket's address allows: it is reached through the
     folder's descriptor.
 
     Raises:
-        QmpError: when the socket isn't there, is silent for 10 s, or qemu refuses.
+        QmpError: when the socket isn't there, is silent for `timeout_s`, or qemu refuses.
     """
     folder = os.open(path.parent, os.O_PATH)
     try:
         with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(TIMEOUT_S)
+            link.settimeout(timeout_s)
             link.connect(f"/proc/self/fd/{folder}/{path.name}")
             with link.makefile("rw") as stream:
                 stream.readline()  # the greeting
@@ -43,14 +44,18 @@ def execute(path: Path, command: str, **arguments: Any) -> Any:
 
 
 def _ask(stream: Any, command: str, arguments: dict[str, Any]) -> Any:
-    stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+    # What a client that was killed had asked may be answered to the next one.
+    own = os.urandom(ID_BYTES).hex()
+    asked = {"execute": command, "arguments": arguments, "id": own}
+    stream.write(json.dumps(asked) + "\n")
     stream.flush()
     while line := stream.readline():
         answer = json.loads(line)
-        if "return" in answer:
-            return answer["return"]
+        if answer.get("id") != own:
+            continue
         if "error" in answer:
             raise QmpError(f"{command}: {answer['error'].get('desc', answer['error'])}")
+        return answer["return"]
     if command == "quit":
         return {}
     raise QmpError(f"{command}: qemu hung up")

@@ -27,17 +27,44 @@ class State:
         return self.folder.with_name(f"{self.folder.name}.lock")
 
     @property
+    def layers(self) -> Path:
+        """A folder for each layer of what the machine has written."""
+        return self.folder / "layers"
+
+    @property
+    def current(self) -> Path:
+        """A link to the layer that is written to."""
+        return self.folder / "current"
+
+    @property
+    def layer(self) -> Path:
+        """Where the disks are; in the folder itself if they are older than layers."""
+        unlayered = not self.current.is_symlink() and (self.folder / "root.qcow2").exists()
+        return self.folder if unlayered else self.current
+
+    @property
     def image(self) -> Path:
         """The image that the root overlay lies on: hard links, or copies, of the cache's."""
-        return self.folder / "image"
+        return self.layer / "image"
 
     @property
     def root(self) -> Path:
-        return self.folder / "root.qcow2"
+        return self.layer / "root.qcow2"
 
     def disk(self, name: str) -> Path:
-        """A physical disk, a sparse raw file."""
-        return self.folder / f"disk-{name}.raw"
+        """A physical disk: in the lowest layer a sparse raw file, else qcow2 over that below."""
+        above = self.layer / f"disk-{name}.qcow2"
+        return above if above.exists() else self.layer / f"disk-{name}.raw"
+
+    @property
+    def restoring(self) -> Path:
+        """Names the snapshot that is being gone back to."""
+        return self.folder / "restoring"
+
+    @property
+    def snapshots(self) -> Path:
+        """Beside the folder: they outlive a machine that is reset."""
+        return self.folder.with_name("snapshots")
 
     @property
     def qmp(self) -> Path:
@@ -85,6 +112,16 @@ class State:
         except (OSError, ValueError):
             return None
         return pid if any(_is(each, ours) for each in opened) else None
+
+    @property
+    def bytes_held(self) -> int:
+        """What its files take on the user's machine, but for the image, which is the cache's."""
+        files = [*self.folder.glob("*"), *self.layers.glob("*/*")]
+        return sum(
+            file.stat().st_blocks * 512
+            for file in files
+            if file.is_file() and not file.is_symlink()
+        )
 
     def last_console_lines(self, count: int = 5) -> list[str]:
         """The end of what the machine's console has shown."""

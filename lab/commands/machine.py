@@ -48,7 +48,7 @@ def down(
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
-    """Switch it off and forget all that it and the racks on it have written."""
+    """Switch it off and forget all that it and the racks on it have written; snapshots stay."""
     try:
         racks = _racks()
     except CommandFailed as error:  # it can be done all the same

@@ -7,8 +7,9 @@ import pytest
 
 from artefacts import run
 from config.labmachine import LabMachine
-from labmachine import machine, qmp
+from labmachine import layers, machine, qmp
 from labmachine.image import MachineImage
+from labmachine.process import MachineError
 from labmachine.ssh import make_keys, ssh_argv
 from labmachine.state import State
 
@@ -29,6 +30,7 @@ def image(tmp_path: Path) -> MachineImage:
 def state(tmp_path: Path) -> State:
     made = State(tmp_path / "my rack ü#1%41" / "machine")
     made.folder.mkdir(parents=True)
+    layers.make_lowest(made)
     return made
 
 
@@ -69,7 +71,7 @@ def test_a_disk_without_its_size_gets_it(state: State, image: MachineImage) -> N
 
 def test_a_disk_of_another_size_is_kept(state: State, image: MachineImage) -> None:
     state.disk("disk1").write_bytes(b"x")
-    with pytest.raises(machine.MachineError, match=r"labmachine\.yaml.*lab machine reset"):
+    with pytest.raises(MachineError, match=r"labmachine\.yaml.*lab machine reset"):
         machine._create(SETTINGS, state, image)
     assert state.disk("disk1").read_bytes() == b"x"
 
@@ -80,9 +82,11 @@ def test_a_half_made_overlay_is_made_anew(state: State, image: MachineImage) -> 
     (state.image.with_suffix(".new") / "half").touch()
     machine._create(SETTINGS, state, image)
     assert "virtual size" in run(["qemu-img", "info", "--backing-chain", state.root])
+    left = sorted(each.name for each in state.layer.iterdir())
+    assert left == ["disk-disk1.raw", "image", "root.qcow2"]
     left = sorted(each.name for each in state.folder.iterdir())
     assert left == [
-        "disk-disk1.raw", "id_ed25519", "id_ed25519.pub", "image", "known_hosts", "root.qcow2",
+        "current", "id_ed25519", "id_ed25519.pub", "known_hosts", "layers",
         "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
     ]  # fmt: skip
 
@@ -118,12 +122,12 @@ def test_a_full_disk_under_the_machine_is_told(
     monkeypatch.setattr(machine, "sshd_answers", lambda _settings: False)
     asked: list[str] = []
 
-    def execute(_path: Path, command: str) -> object:
+    def execute(_path: Path, command: str, *_: object) -> object:
         asked.append(command)
         return {"status": "io-error"}
 
     monkeypatch.setattr(qmp, "execute", execute)
     assert machine.status(SETTINGS, state).guest == machine.DISK_FULL
-    with pytest.raises(machine.MachineError, match=r"is full.*free space"):
+    with pytest.raises(MachineError, match=r"is full.*free space"):
         machine.up(SETTINGS, state)
     assert "cont" in asked

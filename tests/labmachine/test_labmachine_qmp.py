@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,8 @@ from labmachine.qmp import QmpError, execute
 
 
 @contextmanager
-def _qemu(path: Path, *answers: object) -> Iterator[list[str]]:
-    """Serve one connection; each command gets the next answer, after an event."""
+def _qemu(path: Path, *answers: dict[str, Any]) -> Iterator[list[str]]:
+    """Serve one connection; each command gets the next answer, after an event and another's."""
     heard: list[str] = []
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
@@ -26,8 +27,10 @@ def _qemu(path: Path, *answers: object) -> Iterator[list[str]]:
             stream.write('{"QMP": {}}\n')
             stream.flush()
             for answer in ({"return": {}}, *answers):
-                heard.append(json.loads(stream.readline())["execute"])
-                stream.write('{"event": "RESUME"}\n' + json.dumps(answer) + "\n")
+                asked = json.loads(stream.readline())
+                heard.append(asked["execute"])
+                stream.write('{"event": "RESUME"}\n{"return": {}, "id": "another client\'s"}\n')
+                stream.write(json.dumps({**answer, "id": asked["id"]}) + "\n")
                 stream.flush()
 
     thread = threading.Thread(target=serve)
@@ -37,7 +40,7 @@ def _qemu(path: Path, *answers: object) -> Iterator[list[str]]:
     thread.join()
 
 
-def test_events_are_passed_over(tmp_path: Path) -> None:
+def test_events_and_what_others_asked_are_passed_over(tmp_path: Path) -> None:
     with _qemu(tmp_path / "q", {"return": {"status": "running"}}) as heard:
         assert execute(tmp_path / "q", "query-status") == {"status": "running"}
     assert heard == ["qmp_capabilities", "query-status"]

@@ -1,20 +1,26 @@
 """A real lab machine, of its own and small: its life, and what the racks rely on in it."""
 
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen, TimeoutExpired
 from subprocess import run as run_plain
 
 import pytest
 
 import equipment
 from artefacts import run
+from artefacts.environment import PROJECT
 from config.labmachine import LabMachine
-from labmachine import machine
+from labmachine import machine, saving, snapshots
 from labmachine.accelerator import PROOF
 from labmachine.emulator import environment
 from labmachine.image import machine_image
+from labmachine.process import MachineError
 from labmachine.qemu import probe_argv
+from labmachine.snapshots import Label
 from labmachine.ssh import ssh_argv
 from labmachine.state import State
 
@@ -42,7 +48,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabMachine, 
     machine.up(settings, state)
     yield settings, state
     machine.reset(state)
-    assert not list(state.folder.glob("disk-*"))
+    assert list(state.layer.iterdir()) == []
 
 
 def _inside(lab: tuple[LabMachine, State], command: str) -> str:
@@ -115,3 +121,94 @@ def test_the_probes_proof_is_what_a_booted_kernel_says() -> None:
         env=environment(),
     )
     assert PROOF in done.stdout.decode()
+
+
+def test_one_can_go_back_to_a_moment_while_it_runs(lab: tuple[LabMachine, State]) -> None:
+    _inside(lab, "echo then >/root/written; echo then >/run/remembered")
+    count = "for n in $(seq 100000); do echo $n >/run/counted; sleep 1; done"
+    _inside(lab, f"nohup sh -c '{count}' >/dev/null 2>&1 </dev/null &")
+    before = _inside(lab, "cat /proc/sys/kernel/random/boot_id")
+    saving.save(Label("moment", "", "", ()), lambda _: None, *lab)
+    assert machine.status(*lab).guest == "running"
+    _inside(lab, "echo now >/root/written; echo now >/run/remembered; sync")
+    for _ in range(2):
+        saving.restore("moment", lambda _: None, *lab)
+        assert _inside(lab, "cat /root/written /run/remembered").split() == ["then", "then"]
+        assert _inside(lab, "cat /proc/sys/kernel/random/boot_id") == before
+        counted = int(_inside(lab, "cat /run/counted; sleep 3"))
+        assert int(_inside(lab, "cat /run/counted")) > counted
+        _inside(lab, "echo now >/root/written; sync")
+    machine.down(lab[1])
+    assert machine.up(*lab).answers  # boots from the layer it was in
+    assert _inside(lab, "cat /root/written") == "now\n"
+    saving.remove("moment", lab[1])
+
+
+KILLED = """
+import json
+import sys
+from pathlib import Path
+from config.labmachine import LabMachine
+from labmachine import saving
+from labmachine.snapshots import Label
+from labmachine.state import State
+settings = LabMachine.model_construct(**json.loads(sys.argv[1]))
+state = State(Path(sys.argv[2]))
+if sys.argv[3] == "save":
+    saving.save(Label("late", "", "", ()), lambda _: None, settings, state)
+else:
+    saving.restore("early", lambda _: None, settings, state)
+"""
+
+
+PARTS = tuple(part / 10 for part in range(3, 10))
+
+
+def _run_and_kill(lab: tuple[LabMachine, State], what: str, after_s: float = 600) -> float:
+    """Save or go back in a process of its own; how long it took, if it came to its end."""
+    argv = [sys.executable, "-c", KILLED, lab[0].model_dump_json(), str(lab[1].folder), what]
+    began = time.monotonic()
+    with Popen(argv, cwd=PROJECT) as running:
+        try:
+            assert running.wait(after_s) == 0
+        except TimeoutExpired:
+            running.kill()
+    return time.monotonic() - began
+
+
+def test_who_is_killed_while_saving_leaves_a_machine_that_goes_on(
+    lab: tuple[LabMachine, State],
+) -> None:
+    whole = _run_and_kill(lab, "save")
+    saving.remove("late", lab[1])
+    for part in PARTS:
+        _inside(lab, f"echo {part} >/root/written; sync")
+        _run_and_kill(lab, "save", part * whole)
+        machine.up(*lab)
+        assert machine.status(*lab).guest == "running"
+        assert _inside(lab, "cat /root/written").strip() == str(part)
+        if "late" in [each.name for each in snapshots.all_of(lab[1])]:
+            saving.remove("late", lab[1])
+    machine.down(lab[1])
+    machine.up(*lab)
+    assert _inside(lab, "cat /root/written").strip() == str(PARTS[-1])
+
+
+def test_who_is_killed_while_going_back_can_go_back(lab: tuple[LabMachine, State]) -> None:
+    _inside(lab, "echo early >/root/written; sync")
+    saving.save(Label("early", "", "", ()), lambda _: None, *lab)
+    whole = _run_and_kill(lab, "restore")
+    interrupted = 0
+    for part in PARTS:
+        _inside(lab, "echo late >/root/written; sync")
+        _run_and_kill(lab, "restore", part * whole)
+        if lab[1].restoring.exists():
+            interrupted += 1
+            with pytest.raises(MachineError, match="lab snapshot restore early"):
+                machine.up(*lab)
+            saving.restore("early", lambda _: None, *lab)
+            assert _inside(lab, "cat /root/written") == "early\n"
+        assert _inside(lab, "cat /root/written") in {"early\n", "late\n"}
+    saving.remove("early", lab[1])
+    print(f"{interrupted} of {len(PARTS)} were interrupted on their way")
+    assert interrupted

@@ -1,0 +1,81 @@
+"""Commands about snapshots of the virtual lab machine."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from config.units import MIB
+from lab import snapshots as of_racks
+from lab.commands.context import screen, table
+from labmachine import saving, snapshots
+from labmachine.state import State
+
+snapshot_app = typer.Typer(
+    no_args_is_help=True, help="Moments of the virtual lab machine and of all racks on it."
+)
+
+
+@snapshot_app.command("save")
+def save(name: str, note: Annotated[str, typer.Option(help="What this moment is.")] = "") -> None:
+    """Save this moment: memory and disks while it runs, disks alone while it is off."""
+    made = of_racks.save(name, note)
+    screen.print(f"{name}: {_size(made)}, {_kind(made)}; stacks: {_stacks(made)}", highlight=False)
+
+
+@snapshot_app.command("list")
+def list_snapshots() -> None:
+    """All snapshots: age, size, with memory or without, stacks, the project's commit, note."""
+    rows = table("snapshot", "made (UTC)", "size", "kind", "stacks", "commit", "note",
+                 unbroken=("snapshot",))  # fmt: skip
+    for each in snapshots.all_of(State()):
+        made = datetime.fromisoformat(each.made).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        rows.add_row(each.name, made, _size(each), _kind(each), _stacks(each), each.commit,
+                     each.note)  # fmt: skip
+    screen.print(rows)
+
+
+@snapshot_app.command("restore")
+def restore(
+    name: str, yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False
+) -> None:
+    """Go back to a snapshot; what was written since the last one is lost."""
+    found = snapshots.named(State(), name)
+    if not yes:
+        lost = set(of_racks.raised()) - set(found.stacks)
+        more = f" The racks of these stacks go: {', '.join(sorted(lost))}." if lost else ""
+        typer.confirm(
+            f"All that the lab machine has written since its last snapshot is lost.{more} "
+            f"Go back to {name}?", abort=True,
+        )  # fmt: skip
+    of_racks.restore(name)
+
+
+@snapshot_app.command("remove")
+def remove(name: str) -> None:
+    """Remove a snapshot and what no other needs."""
+    saving.remove(name, State())
+
+
+@snapshot_app.command("diff")
+def diff(name: str) -> None:
+    """Which resources are others now than in a snapshot: + new, - gone, ~ changed."""
+    for line in of_racks.difference(name):
+        screen.print(line, highlight=False, soft_wrap=True)
+
+
+def _size(found: snapshots.Snapshot) -> str:
+    return f"{snapshots.bytes_held(State(), found) // MIB} MiB"
+
+
+def _kind(found: snapshots.Snapshot) -> str:
+    return "warm" if found.warm else "cold"
+
+
+def _stacks(found: snapshots.Snapshot) -> str:
+    return ", ".join(found.stacks) or "none"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of `lab`."""
+    app.add_typer(snapshot_app, name="snapshot")

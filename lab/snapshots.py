@@ -1,0 +1,144 @@
+"""Snapshots of the virtual lab machine, with what belongs to each of the stacks on it.
+
+Owns that: Pulumi's state of each stack, its folder with seed and keys, and that no run is under
+way. Leaves the machine to `labmachine.saving`.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from artefacts import CommandFailed, run
+from config import files
+from config.labmachine import load_labmachine
+from config.settings import PROJECT, VIRTUAL, stack_folder
+from lab import inventory, pulumi_cli, runs
+from labmachine import saving, snapshots
+from labmachine.snapshots import Label, Snapshot
+from labmachine.state import State
+
+STACKS, STATE = "stacks", "state.json"
+LOCKS = "*.lock"
+
+
+def raised() -> list[str]:
+    """The stacks that are raised on the virtual lab machine."""
+    return [stack for stack, where in inventory.raised().items() if where == VIRTUAL]
+
+
+def save(name: str, note: str) -> Snapshot:
+    """Save this moment of the lab machine and of all stacks that are raised on it.
+
+    Raises:
+        ConfigError: the name is none.
+        CommandFailed: Pulumi's state can't be read.
+        MachineError: as `saving.save`.
+    """
+    stacks = raised()
+    with _alone(stacks, "lab snapshot save"):
+
+        def keep(folder: Path) -> None:
+            for stack in stacks:
+                _keep(stack, folder / STACKS / stack)
+
+        label = Label(name, note, _commit(), tuple(stacks))
+        return saving.save(label, keep, load_labmachine(), State())
+
+
+def restore(name: str) -> Snapshot:
+    """Go back to a moment; what was raised since isn't there any more, by Pulumi's state too.
+
+    Raises:
+        ConfigError: there is no such snapshot, or it can't go on here.
+        CommandFailed: Pulumi's state can't be written.
+        MachineError: as `saving.restore`.
+    """
+    found = snapshots.named(State(), name)
+    now = raised()
+    with _alone({*now, *found.stacks}, "lab snapshot restore"):
+
+        def put_back(folder: Path) -> None:
+            for stack in found.stacks:
+                _put_back(stack, folder / STACKS / stack)
+            for stack in set(now) - set(found.stacks):
+                _ask("state", "delete", "--all", "--force", "--yes", "--stack", stack)
+
+        return saving.restore(name, put_back, load_labmachine(), State())
+
+
+@contextmanager
+def _alone(stacks: Iterable[str], what: str) -> Iterator[None]:
+    with ExitStack() as held:
+        for stack in sorted(stacks):
+            held.enter_context(runs.only(stack, what))
+        yield
+
+
+def _keep(stack: str, folder: Path) -> None:
+    files.write(folder / STATE, _ask("stack", "export", "--stack", stack))
+    for file in _files(stack_folder(stack)):
+        _copy(file, folder / file.relative_to(stack_folder(stack)))
+
+
+def _put_back(stack: str, kept: Path) -> None:
+    folder = stack_folder(stack)
+    wanted = {folder / each.relative_to(kept): each for each in _files(kept)}
+    state = wanted.pop(folder / STATE)
+    for target, file in wanted.items():
+        _copy(file, target)
+    for gone in set(_files(folder)) - set(wanted):
+        gone.unlink()
+    if stack not in pulumi_cli.stacks():
+        _ask("stack", "init", stack, "--no-select")
+    _ask("stack", "import", "--stack", stack, "--file", str(state))
+
+
+def _files(folder: Path) -> list[Path]:
+    """A stack's files; not the sockets of its ssh connections, nor locks, which are held now."""
+    return [each for each in folder.rglob("*") if each.is_file() and not each.match(LOCKS)]
+
+
+def _copy(file: Path, target: Path) -> None:
+    files.write(target, file.read_bytes())
+    at = file.stat()
+    os.utime(target, ns=(at.st_atime_ns, at.st_mtime_ns))  # the newest overlay counts
+
+
+def _ask(*arguments: str) -> str:
+    return pulumi_cli.pulumi().ask(*arguments)
+
+
+def _commit() -> str:
+    with suppress(CommandFailed):
+        return run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=PROJECT).strip()
+    return ""
+
+
+def difference(name: str) -> Iterator[str]:
+    """What of the stacks' resources is another now than in a snapshot, a line each.
+
+    Raises:
+        ConfigError: there is no such one.
+        CommandFailed: Pulumi's state can't be read.
+    """
+    found = snapshots.named(State(), name)
+    folder = snapshots.folder_of(State(), name) / STACKS
+    now = raised()
+    for stack in sorted({*now, *found.stacks}):
+        then = json.loads((folder / stack / STATE).read_text()) if stack in found.stacks else {}
+        before, after = _resources(then.get("deployment") or {}), {}
+        if stack in now:
+            after = _resources(pulumi_cli.state(stack))
+        for urn in sorted({*before, *after}):
+            if before.get(urn) != after.get(urn):
+                mark = "+" if urn not in before else "-" if urn not in after else "~"
+                yield f"{mark} {stack}: {urn.rsplit('::', 1)[-1]} ({urn.split('::')[2]})"
+
+
+def _resources(deployment: dict[str, object]) -> dict[str, object]:
+    """What each resource was made with, by its URN."""
+    listed = deployment.get("resources") or []
+    assert isinstance(listed, list)
+    return {each["urn"]: each.get("inputs") for each in listed}

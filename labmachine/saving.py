@@ -1,0 +1,270 @@
+"""Saving a moment of the lab machine, and going back to one.
+
+Owns what is asked of qemu for it, and that a run that is killed at any point leaves the old or the
+new whole. Leaves the notes of each to `snapshots`, disks to `layers`.
+
+The machine is stopped, its memory written into a file of its own, and each disk gets a new layer
+over what is there (qemu-qmp-ref: snapshot-save, blockdev-snapshot). Going back starts a fresh qemu
+on a new layer over that moment's, and loads the memory into it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from artefacts import run, step
+from artefacts.namespace import remove_tree
+from config.files import write
+from config.labmachine import LabMachine
+from labmachine import layers, preconditions, process, qmp, snapshots
+from labmachine.accelerator import accelerator
+from labmachine.image import MachineImage
+from labmachine.process import MachineError
+from labmachine.qemu import Accelerator
+from labmachine.snapshots import MEMORY, Label, Snapshot
+from labmachine.state import State
+
+PAUSED = "paused"  # qemu's word for a machine that was stopped
+SYSTEM = "system"  # its name for the disk that the machine boots from
+NODE = "memory"
+NAMED: dict[str, Any] = {"node-name": NODE}  # qemu's name for the file that memory goes to
+TAG = "moment"
+SPARE = 1 << 30  # beside the memory: the state of the devices
+JOB_S = 600.0  # qemu answers nobody while it writes or reads memory
+Outside = Callable[[Path], None]  # what is done for a moment outside the machine, in its folder
+
+
+def save(label: Label, outside: Outside, settings: LabMachine, state: State) -> Snapshot:
+    """Save this moment: with memory if the machine runs, disks only if it is off.
+
+    `outside` keeps in the folder it gets what belongs to the moment and isn't the machine's.
+
+    Raises:
+        ConfigError: the name is none.
+        MachineError: there is nothing, or one of that name; or qemu can't. All is as it was.
+    """
+    name = label.name
+    folder = snapshots.folder_of(state, name)
+    with process.locked(state):
+        require_whole(state)
+        clean(state)
+        if folder.exists():
+            raise MachineError(f"snapshot {name} is there; remove it: lab snapshot remove {name}")
+        if not state.root.exists():
+            raise MachineError("the lab machine has written nothing yet; make it: lab machine up")
+        warm = state.pid() is not None
+        if warm:
+            _require_warm(state)
+        accel: Accelerator = "kvm" if warm and _on_kvm(state) else "tcg"
+        made = Snapshot(
+            **asdict(label), made=datetime.now(UTC).isoformat(timespec="seconds"), warm=warm,
+            layer=layers.current(state),
+            hardware=snapshots.hardware(settings, MachineImage(state.image), accel),
+        )  # fmt: skip
+        fresh = folder.with_name(f".{name}.new")
+        fresh.mkdir(parents=True, mode=0o700)
+        try:
+            outside(fresh)
+            made.keep(fresh)
+            above = layers.make_over(state, made.layer)
+            if warm:
+                with step("saving the lab machine's memory; it stands still"), _stopped(state):
+                    _write_memory(settings, state, fresh / MEMORY)
+                    _write_to(state, above)
+            else:
+                layers.make_current(state, above)
+            run(["sync", "--file-system", fresh])
+            fresh.replace(folder)
+        finally:
+            clean(state)
+    return made
+
+
+def restore(name: str, outside: Outside, settings: LabMachine, state: State) -> Snapshot:
+    """Go back to a moment; what the machine has written since the last snapshot is lost.
+
+    Raises:
+        ConfigError: there is no such one, or it can't go on here. All is as it was then.
+        MachineError: qemu couldn't load it; the disks are as they were before.
+    """
+    with process.locked(state):
+        found = snapshots.named(state, name)
+        verdict = accelerator(MachineImage(state.layers / found.layer / "image"))
+        now = snapshots.hardware(settings, MachineImage(state.image), verdict.accelerator)
+        snapshots.require_fitting(found, now)
+        before, above = layers.current(state), layers.make_over(state, found.layer)
+        write(state.restoring, name)
+        process.cut(state)
+        try:
+            preconditions.check(settings, state)
+            layers.make_current(state, above)
+            if found.warm:
+                process.start(settings, state, MachineImage(state.image), paused=True)
+                with step(f"loading the memory of {name}"):
+                    _load_memory(state, snapshots.folder_of(state, name) / MEMORY)
+        except Exception:
+            process.cut(state)
+            layers.make_current(state, before)
+            state.restoring.unlink()
+            raise
+        outside(snapshots.folder_of(state, name))
+        if found.warm:
+            qmp.execute(state.qmp, "cont")
+        state.restoring.unlink()
+        clean(state)
+    return found
+
+
+def remove(name: str, state: State) -> None:
+    """Remove a snapshot, and the layers that nothing else needs.
+
+    Raises:
+        ConfigError: there is no such one.
+    """
+    with process.locked(state):
+        snapshots.named(state, name)
+        folder = snapshots.folder_of(state, name)
+        gone = folder.with_name(f".{name}.new")
+        remove_tree(gone)
+        folder.replace(gone)
+        clean(state)
+
+
+def _require_warm(state: State) -> None:
+    """Refuse to save memory where that isn't sound, or a machine that stands still.
+
+    Linux saves a machine that runs guests of its own on Intel since 5.3, not on AMD
+    (docs.kernel.org, virt/kvm/x86/running-nested-guests). Emulation has all in qemu's memory.
+
+    Raises:
+        MachineError: with the reason and the way on.
+    """
+    if (found := process.guest(state)) != "running":
+        raise MachineError(f"the lab machine stands still ({found}); let it go on: lab machine up")
+    vendor = Path("/proc/cpuinfo").read_text()
+    if _on_kvm(state) and "AuthenticAMD" in vendor:
+        raise MachineError(
+            "on AMD's KVM a machine that runs guests can't be saved while it runs (Linux, "
+            "running-nested-guests); switch it off, then save its disks: lab machine down"
+        )
+
+
+def require_whole(state: State) -> None:
+    """Refuse a machine whose way back to a snapshot was interrupted: it is at no moment.
+
+    Raises:
+        MachineError: with the command that finishes it.
+    """
+    if state.restoring.exists():
+        name = state.restoring.read_text()
+        raise MachineError(
+            f"going back to snapshot {name} was interrupted; finish it: lab snapshot restore {name}"
+        )
+
+
+def settle(state: State) -> None:
+    """End what a save that was killed has left in qemu; the machine stands still all the while."""
+    for job in qmp.execute(state.qmp, "query-jobs", JOB_S):
+        _end(state, job["id"])
+    with suppress(qmp.QmpError):
+        qmp.execute(state.qmp, "blockdev-del", **NAMED)
+    written = next(
+        Path(each["inserted"]["file"])
+        for each in qmp.execute(state.qmp, "query-block")
+        if each["device"] == SYSTEM
+    )
+    # The link may be a moment older than what qemu does.
+    layers.make_current(state, (state.folder / written).parent.resolve().name)
+
+
+def clean(state: State) -> None:
+    """Drop what a run that was killed, or a snapshot that is gone, has left."""
+    for half in state.snapshots.glob(".*.new"):
+        remove_tree(half)
+    if state.layer.exists():
+        layers.drop_unneeded(state, snapshots.layers_kept(state))
+
+
+@contextmanager
+def _stopped(state: State) -> Iterator[None]:
+    qmp.execute(state.qmp, "stop")
+    try:
+        yield
+    finally:
+        qmp.execute(state.qmp, "cont")
+
+
+def _write_memory(settings: LabMachine, state: State, file: Path) -> None:
+    size = settings.memory + SPARE
+    run(["qemu-img", "create", "-q", "-f", "qcow2", file, str(size)])
+    with _node(state, file):
+        _job(state, "snapshot-save")
+    run(["sync", file])
+
+
+def _load_memory(state: State, file: Path) -> None:
+    with _node(state, file):
+        _job(state, "snapshot-load")
+
+
+@contextmanager
+def _node(state: State, file: Path) -> Iterator[None]:
+    backing = {"driver": "file", "filename": str(file)}
+    qmp.execute(state.qmp, "blockdev-add", driver="qcow2", file=backing, **NAMED)
+    try:
+        yield
+    finally:
+        qmp.execute(state.qmp, "blockdev-del", **NAMED)
+
+
+def _job(state: State, command: str) -> None:
+    """Run a job of qemu's.
+
+    Raises:
+        MachineError: it failed, with qemu's word.
+    """
+    arguments: dict[str, Any] = {"job-id": command, "tag": TAG, "vmstate": NODE, "devices": [NODE]}
+    qmp.execute(state.qmp, command, JOB_S, **arguments)
+    if wrong := _end(state, command):
+        raise MachineError(f"qemu's {command} failed: {wrong}")
+
+
+def _end(state: State, job: str) -> str:
+    """Wait for a job's end; what went wrong, or ""."""
+    deadline = time.monotonic() + JOB_S
+    while (found := _status_of(state, job))["status"] != "concluded":
+        if time.monotonic() > deadline:
+            raise MachineError(f"qemu's {job} has no end after {JOB_S:.0f} s: {found}")
+        time.sleep(0.1)
+    qmp.execute(state.qmp, "job-dismiss", id=job)
+    return str(found.get("error", ""))
+
+
+def _status_of(state: State, job: str) -> dict[str, Any]:
+    jobs: list[dict[str, Any]] = qmp.execute(state.qmp, "query-jobs", JOB_S)
+    return next(each for each in jobs if each["id"] == job)
+
+
+def _write_to(state: State, layer: str) -> None:
+    """Let the machine that runs write to another layer, all disks at one moment."""
+    folder = state.layers / layer
+    actions = [
+        {
+            "type": "blockdev-snapshot-sync",
+            "data": {
+                "device": SYSTEM if file.stem == "root" else file.stem.removeprefix("disk-"),
+                "snapshot-file": str(file), "format": "qcow2", "mode": "existing",
+            },
+        }
+        for file in layers.disks(folder)
+    ]  # fmt: skip
+    qmp.execute(state.qmp, "transaction", actions=actions)
+    layers.make_current(state, layer)
+
+
+def _on_kvm(state: State) -> bool:
+    return bool(qmp.execute(state.qmp, "query-kvm")["enabled"])

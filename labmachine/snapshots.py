@@ -1,0 +1,148 @@
+"""The snapshots of the lab machine that there are, and whether one can be gone back to here.
+
+Owns their folders, their names and what is noted of each. Leaves making one and going back to
+`saving`, what belongs to a stack to `lab.snapshots`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from config.errors import ConfigError, Problem
+from config.files import write
+from config.labmachine import LabMachine
+from config.units import format_size
+from labmachine.emulator import emulator
+from labmachine.image import MachineImage
+from labmachine.qemu import Accelerator, machine_argv
+from labmachine.state import State
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NOTES = "snapshot.json"
+MEMORY = "memory.qcow2"
+# Of qemu's arguments those that the saved state of its devices depends on (qemu, docs/devel/
+# migration/compatibility); files, ports and sockets may be others.
+DEVICES = ("-machine", "-accel", "-cpu", "-smp", "-m", "-device", "-serial")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a person sees of a snapshot.
+
+    `commit`: the project's, "" where git can't tell; `stacks`: those that were raised there.
+    """
+
+    name: str
+    note: str
+    commit: str
+    stacks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot(Label):
+    """One moment. `made`: ISO 8601, UTC; `warm`: with memory; `layer`: its disks.
+
+    `hardware`: what it needs to go on, by what it is called.
+    """
+
+    made: str
+    warm: bool
+    layer: str
+    hardware: Mapping[str, str]
+
+    def keep(self, folder: Path) -> None:
+        """Write it into its folder."""
+        write(folder / NOTES, json.dumps(asdict(self), indent=2))
+
+
+def folder_of(state: State, name: str) -> Path:
+    """Where a snapshot of that name is, or would be.
+
+    Raises:
+        ConfigError: it can't be a name.
+    """
+    if not NAME.fullmatch(name):
+        rule = "1 to 64 letters, digits, dots, dashes and underscores, no dot or dash first"
+        raise _unusable(name, rule, "choose another name, e.g. formed")
+    return state.snapshots / name
+
+
+def all_of(state: State) -> Iterator[Snapshot]:
+    """Those that are whole, by name."""
+    for file in sorted(state.snapshots.glob(f"[!.]*/{NOTES}")):
+        noted = json.loads(file.read_text())
+        yield Snapshot(**{**noted, "stacks": tuple(noted["stacks"])})
+
+
+def named(state: State, name: str) -> Snapshot:
+    """The snapshot of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    folder_of(state, name)
+    there = {each.name: each for each in all_of(state)}
+    if name not in there:
+        known = ", ".join(there) or "none yet"
+        raise _unusable(name, f"one of: {known}", "lab snapshot list")
+    return there[name]
+
+
+def layers_kept(state: State) -> list[str]:
+    """The layers that snapshots need."""
+    return [each.layer for each in all_of(state)]
+
+
+def bytes_held(state: State, found: Snapshot) -> int:
+    """What its memory and its own layer take; layers below it may be others' too."""
+    folders = [state.snapshots / found.name, state.layers / found.layer]
+    files = [each for folder in folders for each in folder.glob("*")]
+    return sum(each.stat().st_blocks * 512 for each in files if each.is_file())
+
+
+def hardware(settings: LabMachine, image: MachineImage, accelerator: Accelerator) -> dict[str, str]:
+    """What a saved state can only go on with."""
+    argv = machine_argv(settings, image, State(Path("/machine")), accelerator)
+    devices = [value for option, value in pairwise(argv) if option in DEVICES]
+    return {
+        "qemu": emulator().name,
+        "accelerator": accelerator,
+        "cores": str(settings.cores),
+        "memory": format_size(settings.memory),
+        "disks": ", ".join(f"{name} {format_size(size)}" for name, size in settings.disks.items()),
+        "devices": "\n".join(devices),
+    }
+
+
+def require_fitting(found: Snapshot, now: Mapping[str, str]) -> None:
+    """Refuse a snapshot that can't go on on the lab machine as it would be now.
+
+    Raises:
+        ConfigError: with everything that is another.
+    """
+    needed = found.hardware if found.warm else {"disks": found.hardware["disks"]}
+    problems = [
+        Problem(what, now[what], f"as it was when {found.name} was made: {was}", _remedy(what))
+        for what, was in needed.items()
+        if now[what] != was and not (what == "devices" and _told_before(needed, now))
+    ]
+    if problems:
+        raise ConfigError(f"snapshot {found.name}", problems)
+
+
+def _told_before(needed: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether another setting explains that devices differ."""
+    return any(now[each] != was for each, was in needed.items() if each != "devices")
+
+
+def _remedy(what: str) -> str:
+    if what in ("cores", "memory", "disks"):
+        return f"set `{what}` in labmachine.yaml back, or make the snapshot anew"
+    return "make the snapshot anew, or take the project's commit that made it: lab snapshot list"
+
+
+def _unusable(name: str, rule: str, remedy: str) -> ConfigError:
+    return ConfigError("the snapshot", [Problem("name", name, rule, remedy)])

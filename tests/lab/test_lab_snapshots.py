@@ -1,0 +1,155 @@
+"""What a snapshot keeps of stacks, and what becomes of it: with a program in Pulumi's place."""
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from lab import snapshots
+from lab.main import app
+from labmachine.snapshots import Label, Snapshot
+from labmachine.state import State
+
+URN = "urn:pulumi:mini::rack-lab::libvirt:index/domain:Domain::"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for place in ("lab.snapshots", "lab.runs"):
+        monkeypatch.setattr(f"{place}.stack_folder", lambda stack: tmp_path / "stacks" / stack)
+    for place in ("lab.snapshots", "lab.commands.snapshot"):
+        monkeypatch.setattr(f"{place}.State", lambda: State(tmp_path / "machine"))
+    for stack in ("mini", "moving"):
+        put(tmp_path, f"{stack}/seed", "then")
+        put(tmp_path, f"{stack}/overlays/san1/overlay-1.tar.gz", "old")
+        put(tmp_path, f"{stack}/run.lock", "held")
+    return tmp_path
+
+
+def put(project: Path, name: str, text: str) -> Path:
+    file = project / "stacks" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+class StandIn:
+    """Pulumi, which has the state of some stacks."""
+
+    def __init__(self, states: dict[str, object]) -> None:
+        self.states, self.asked = states, list[str]()
+
+    def ask(self, *words: str) -> str:
+        self.asked.append(" ".join(words))
+        stack = words[words.index("--stack") + 1] if "--stack" in words else words[2]
+        match words[:2]:
+            case "stack", "export":
+                return json.dumps(self.states[stack])
+            case "stack", "import":
+                self.states[stack] = json.loads(Path(words[-1]).read_text())
+            case "stack", "init":
+                self.states[stack] = {}
+            case "state", "delete":
+                self.states[stack] = {}
+        return ""
+
+
+@pytest.fixture
+def pulumi(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    made = StandIn({"mini": deployment("san1"), "moving": deployment("laptop")})
+    monkeypatch.setattr("lab.pulumi_cli.pulumi", lambda: made)
+    monkeypatch.setattr("lab.pulumi_cli.stacks", lambda: made.states)
+    monkeypatch.setattr(
+        "lab.inventory.raised",
+        lambda: {stack: "virtual" for stack in made.states if made.states[stack]},
+    )
+    return made
+
+
+def deployment(*names: str) -> dict[str, object]:
+    resources = [{"urn": f"{URN}{name}", "inputs": {"of": name}} for name in names]
+    return {"version": 3, "deployment": {"resources": resources}}
+
+
+def kept(project: Path, name: str, *stacks: str) -> Snapshot:
+    folder = project / "snapshots" / name
+    folder.mkdir(parents=True)
+    for stack in stacks:
+        snapshots._keep(stack, folder / "stacks" / stack)
+    made = Snapshot(
+        **vars(Label(name, "", "c0ffee", stacks)), made="2026-12-01T02:00:00+00:00", warm=True,
+        layer="a", hardware={},
+    )  # fmt: skip
+    made.keep(folder)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def no_machine(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def restore(name: str, outside: object, *_: object) -> None:
+        assert callable(outside)
+        outside(project / "snapshots" / name)
+
+    monkeypatch.setattr("lab.snapshots.saving.restore", restore)
+    monkeypatch.setattr("lab.snapshots.load_labmachine", SimpleNamespace)
+
+
+def test_a_stack_s_folder_and_state_come_back(project: Path, pulumi: StandIn) -> None:
+    kept(project, "one", "mini")
+    old = project / "stacks/mini/overlays/san1/overlay-1.tar.gz"
+    at = old.stat().st_mtime_ns
+    pulumi.states["mini"] = deployment("san1", "nfs1")
+    put(project, "mini/seed", "now")
+    put(project, "mini/overlays/san1/overlay-2.tar.gz", "newer")
+    os.utime(old)
+    snapshots.restore("one")
+    assert pulumi.states["mini"] == deployment("san1")
+    assert (project / "stacks/mini/seed").read_text() == "then"
+    assert [each.name for each in old.parent.iterdir()] == [old.name]
+    assert old.stat().st_mtime_ns == at
+    assert (project / "stacks/mini/run.lock").exists()
+    assert not (project / "stacks/mini/state.json").exists()
+
+
+def test_a_stack_that_was_removed_since_is_made_again(project: Path, pulumi: StandIn) -> None:
+    kept(project, "one", "mini")
+    del pulumi.states["mini"]
+    snapshots.restore("one")
+    assert pulumi.states["mini"] == deployment("san1")
+
+
+def test_a_rack_that_was_raised_since_is_gone_by_its_state_too(
+    project: Path, pulumi: StandIn
+) -> None:
+    kept(project, "one", "mini")
+    snapshots.restore("one")
+    assert pulumi.states["moving"] == {}
+    assert (project / "stacks/moving/seed").read_text() == "then"
+
+
+def test_what_goes_is_asked_before(project: Path, pulumi: StandIn) -> None:
+    kept(project, "one", "mini")
+    done = CliRunner().invoke(app, ["snapshot", "restore", "one"], input="n\n")
+    assert done.exit_code == 1
+    assert "The racks of these stacks go: moving." in done.stdout
+    assert pulumi.states["moving"]
+    assert CliRunner().invoke(app, ["snapshot", "restore", "one", "--yes"]).exit_code == 0
+    assert not pulumi.states["moving"]
+
+
+def test_what_differs_is_told_by_resource(project: Path, pulumi: StandIn) -> None:
+    kept(project, "one", "mini", "moving")
+    pulumi.states["mini"] = deployment("san2")
+    done = CliRunner().invoke(app, ["snapshot", "diff", "one"])
+    what = "(libvirt:index/domain:Domain)"
+    assert done.stdout.splitlines() == [f"- mini: san1 {what}", f"+ mini: san2 {what}"]
+
+
+def test_the_list_has_all_that_tells_one_from_another(project: Path, pulumi: StandIn) -> None:
+    kept(project, "one", "mini", "moving")
+    said = CliRunner().invoke(app, ["snapshot", "list"]).stdout
+    for word in ("one", "2026-12-01 02:00", "warm", "mini, moving", "c0ffee", "MiB"):
+        assert word in said
