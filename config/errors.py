@@ -39,6 +39,8 @@ class Problem:
 class ConfigError(ValueError):
     """The configuration can't be used; nothing was created. Holds every problem found."""
 
+    outcome = "can't be used, nothing was created"
+
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.source = source
         self.problems = tuple(dict.fromkeys(problems))
@@ -46,7 +48,13 @@ class ConfigError(ValueError):
         left = len(self.problems) - len(lines)
         if left > 0:
             lines.append(f"  … and {left} more")
-        super().__init__("\n".join([f"{source} can't be used, nothing was created:", *lines]))
+        super().__init__("\n".join([f"{source} {self.outcome}:", *lines]))
+
+
+class Refused(ConfigError):
+    """What was asked of a rack can't be done; nothing was changed."""
+
+    outcome = "was refused, nothing was changed"
 
 
 def from_pydantic(

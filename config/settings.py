@@ -5,6 +5,7 @@ folder `.lab/stacks/<stack>/` has: the admin key, ssh_config, known_hosts, overl
 stands in them to `access` and `secrets`, writing them and the seed to `files`.
 """
 
+import difflib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from config import access, checks, files, names, secrets, stacks, users_ssh
 from config.access import LabMachine
-from config.errors import ConfigError, Problem
+from config.errors import ConfigError, Problem, Refused
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology
 from config.stacks import Option
@@ -109,9 +110,13 @@ class Settings:
 
     def unknown(self, name: str) -> ConfigError:
         """The error for a name that no machine has."""
-        known = ", ".join(self.topology.machines)
-        problem = Problem("machine", name, f"one of: {known}", f"lab --stack {self.stack} status")
-        return ConfigError(f"stack {self.stack}", [problem])
+        rule, remedy = f"one of: {', '.join(self.topology.machines)}", "name one of these"
+        if host := self.topology.host_of_container(name):
+            rule = f"a machine; {name} is a container in {host}"
+            remedy = f"lab --stack {self.stack} ssh {name}, or name {host}"
+        elif near := difflib.get_close_matches(name, self.topology.machines, n=3):
+            remedy = f"did you mean {' or '.join(near)}?"
+        return Refused("the name", [Problem("machine", name, rule, remedy)])
 
     @property
     def folder(self) -> Path:

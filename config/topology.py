@@ -103,6 +103,11 @@ class Topology(Frozen):
         """The machines of one kind, in the file's order."""
         return {name: each for name, each in self.machines.items() if isinstance(each, kind)}
 
+    def host_of_container(self, name: str) -> str | None:
+        """The machine that runs a container; None: there is no such container."""
+        hosts = self.of(LxcHost).items()
+        return next((host for host, each in hosts if name in each.containers), None)
+
     @property
     def containers(self) -> dict[str, Container]:
         """Every LXC container, in the file's order."""

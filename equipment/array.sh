@@ -61,6 +61,10 @@ assemble() {
             refuse "$disk holds ${found:-$(wipefs --noheadings --output TYPE "$disk")}; nothing was changed. If that data may go: wipefs --all $disk"
         fi
     done
+    md=$(running)
+    if [ -n "$md" ] && mdadm --detail "$md" 2>/dev/null | grep -q 'State :.*FAILED'; then
+        refuse "it has failed: more of its disks went than it bears. Switch the lab machine off and on (virtual: lab machine down), then: lab start"
+    fi
     if [ -b "$device" ]; then
         rejoin "$@"
         return
@@ -90,15 +94,29 @@ apply() {
     mdadm --detail --export "$device" | grep -E '^MD_(LEVEL|DEVICES|UUID)='
 }
 
+# The device of an array of that name, also of one that has failed and lost its link; or nothing.
+running() {
+    [ ! -e /run/mdadm/map ] || awk -v link="$device" '$4 == link { print "/dev/" $1 }' /run/mdadm/map
+}
+
+# Volumes of an array that has failed are no group's any more, and keep it from being stopped.
+drop_volumes() {
+    dmsetup ls 2>/dev/null | awk -v prefix="$(echo "$name" | sed 's/-/--/g')-" \
+        'index($1, prefix) == 1 && substr($1, length(prefix) + 1, 1) != "-" { print $1 }' |
+        while read -r volume; do dmsetup remove --force --retry "$volume" >&2 || true; done
+}
+
 remove() {
     if vgs --noheadings --options vg_tags "$name" 2>/dev/null | grep -qw "$tag"; then
         vgremove --quiet --force --yes "$name" >&2
         pvremove --quiet --force --yes "$device" >&2
         lvmdevices --deldev "$device" >/dev/null 2>&1 || true # only where a devices file is used
     fi
-    [ ! -b "$device" ] || mdadm --stop --quiet "$device" >&2
+    drop_volumes
+    md=$(running)
+    [ -z "$md" ] || mdadm --stop --quiet "$md" >&2
     for serial in "$@"; do
-        disk=$(disk_of "$serial")
+        disk=$(disk_of "$serial") || continue # pulled out: it keeps what it has
         [ "$(member_of "$disk")" != "$name" ] || mdadm --zero-superblock --force "$disk"
     done
 }

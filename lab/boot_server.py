@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from artefacts import CommandFailed, step
 from config import addressing, names
 from config.access import LAB_MACHINE
-from config.errors import ConfigError, Problem
+from config.errors import Problem, Refused
 from config.settings import PROJECT, Settings
 from lab.power import where
 from lab.remote import VIRSH, ask, on_lab_machine, patiently
@@ -72,7 +72,7 @@ def founder(settings: Settings) -> str:
         "machines.laptop", "stays", "a founder with `volume` and `node` moves",
         "give the laptop both in the topology, as config/moving.yaml does",
     )  # fmt: skip
-    raise ConfigError("lab boot-server", [problem])
+    raise Refused("lab boot-server", [problem])
 
 
 def move(settings: Settings, to: str) -> None:
@@ -85,7 +85,7 @@ def move(settings: Settings, to: str) -> None:
     name = founder(settings)
     if to not in settings.hosts_of(name):
         rule = f"one of: {', '.join(settings.hosts_of(name))}"
-        raise ConfigError("lab boot-server move", [Problem("NODE", to, rule, "name one of them")])
+        raise Refused("lab boot-server move", [Problem("NODE", to, rule, "name one of them")])
     here = _running(settings, name)
     if to != LAB_MACHINE:
         _running(settings, to)

@@ -5,7 +5,7 @@ Owns how each is made and mended. Leaves bearing it to the arrays and services a
 
 import equipment
 from config import access, names
-from config.errors import ConfigError, Problem
+from config.errors import Problem, Refused
 from config.settings import Settings
 from config.topology import StorageNode
 from lab.remote import VIRSH, ask, equip
@@ -29,8 +29,11 @@ def disk(settings: Settings, name: str, device: str, *, repair: bool) -> None:
         _physical_disk(settings, device, repair=repair)
         return
     machine = settings.machine(name)
-    disks = machine.disks if isinstance(machine, StorageNode) else ()
-    _check(name, device, list(names.node_disks(disks)))
+    if not isinstance(machine, StorageNode):
+        known = ", ".join([*settings.topology.of(StorageNode), access.LAB_MACHINE])
+        problem = Problem("machine", name, f"one with disks: {known}", "name one of these")
+        raise Refused("lab fault", [problem])
+    _check(name, device, list(names.node_disks(machine.disks)))
     domain = names.domain(settings.stack, name)
     source = f"/dev/{names.volume_group(settings.stack)}/{names.node_volume(name, device)}"
     script = PUT if repair else PULL
@@ -49,6 +52,6 @@ def _physical_disk(settings: Settings, serial: str, *, repair: bool) -> None:
 
 def _check(machine: str, device: str, there: list[str] | tuple[str, ...]) -> None:
     if device not in there:
-        known = ", ".join(there) or "none"
-        problem = Problem("disk", device, f"a disk of {machine}: {known}", "name one of these")
-        raise ConfigError("lab fault", [problem])
+        rule = f"a disk of {machine}: {', '.join(there)}"
+        problem = Problem("disk", device, rule, "name one of these")
+        raise Refused("lab fault", [problem])

@@ -3,9 +3,16 @@
 Owns the order of these questions. Leaves each to `survey`, `power` and Pulumi's own state.
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from artefacts import CommandFailed
+from config import names
+from config.bill import volume_sizes
 from config.errors import ConfigError, Problem
 from config.settings import Settings
+from config.topology import San
+from config.units import format_size
 from lab import pulumi_cli, survey
 from lab.power import is_away
 
@@ -29,7 +36,39 @@ def check_ground(settings: Settings) -> list[str]:
     ]
     if problems:
         raise ConfigError(f"the lab machine {settings.lab.name}", problems)
+    if found.lost_power(settings.stack):
+        raise ConfigError(f"the lab machine {settings.lab.name}", [_unstarted(settings)])
+    if smaller := list(_smaller(settings, state)):
+        raise ConfigError(f"stack {settings.stack}", smaller)
     return [name for name in survey.nodes_off(settings, found) if not is_away(settings, name)]
+
+
+def _unstarted(settings: Settings) -> Problem:
+    start, again = f"lab --stack {settings.stack} start", f"pulumi up --stack {settings.stack}"
+    return Problem(
+        "stack", settings.stack, survey.LOST_POWER, f"bring it back: {start}; then: {again}"
+    )
+
+
+def _smaller(settings: Settings, state: Mapping[str, Any]) -> Iterator[Problem]:
+    """Volumes that are larger by Pulumi's state than they shall be: what is cut off is lost."""
+    topology, made = settings.topology, {}
+    for each in state.get("resources") or []:
+        words = str((each.get("inputs") or {}).get("create", "")).split()
+        made[each["urn"].rsplit("::", 1)[-1]] = words[-1] if words else ""
+    wanted = {f"{name}-volume": (name, size) for name, size in volume_sizes(topology).items()}
+    for name, san in topology.of(San).items():
+        for volume, size in san.volumes.items():
+            key = f"machines.{name}.volumes.{volume}"
+            wanted[names.volume_resource(name, volume)] = key, size
+    for resource, (key, size) in wanted.items():
+        has = made.get(resource, "")
+        if has.isdigit() and int(has) > size:
+            there = format_size(int(has))
+            yield Problem(
+                key, format_size(size), f"it has {there}, and is never made smaller",
+                f"give it {there} or more, or a new name to a smaller one",
+            )  # fmt: skip
 
 
 def _unread(settings: Settings, error: CommandFailed) -> Problem:

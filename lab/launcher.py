@@ -35,10 +35,10 @@ from lab.operation import (
     removed_stack,
     settings_stack,
 )
-from lab.pulumi_cli import Pulumi
+from lab.pulumi_cli import Known, Pulumi
 from labmachine import machine
 
-EVENTS = "events.json"  # Pulumi's engine events of the stack's last `up`, in its folder
+UNKNOWN = Known(0, "")
 
 
 def main() -> NoReturn:
@@ -157,6 +157,7 @@ def _look(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
 
 
 SAVED = "--secrets-provider"  # of the stack that is made for the preview
+PARTS = ("--target", "--exclude", "--target-replace")  # of the stack, not all of it
 PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pending-creates")
 
 
@@ -185,7 +186,7 @@ def _init(pulumi: Pulumi, stack: str, full_name: str) -> None:
 
 
 def _start_lab_machine(wanted: Operation, stack: str) -> None:
-    """Start it where a setting says so; an `up` is refused at once while it is off.
+    """Start it where a setting says so; else say at once that it is off, where it is needed.
 
     Its port may be another program's, which would be waited for.
     """
@@ -196,7 +197,7 @@ def _start_lab_machine(wanted: Operation, stack: str) -> None:
         return
     if option("start") == "true":
         machine.up()
-    elif wanted.kind == "up":
+    elif wanted.kind == "up" or pulumi_cli.stacks().get(stack, UNKNOWN).raised:
         machine.require_running()
 
 
@@ -216,16 +217,19 @@ def _up(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
     own = _named(wanted, full_name)
     if wanted.has("--event-log"):
         return _run(pulumi, own)
-    log = stack_folder(stack) / EVENTS
+    log = stack_folder(stack) / runs.EVENTS
     log.unlink(missing_ok=True)
     # The flag is one for debugging: Pulumi has it only with this variable.
     environment = {**pulumi.environment, "PULUMI_DEBUG_COMMANDS": "true"}
     code = _run(Pulumi(pulumi.program, environment), [*own, "--event-log", str(log)])
+    if code == 0 and not any(map(wanted.has, PARTS)):
+        # Of a run that was killed: this one has made what that had begun.
+        pulumi_cli.clear_pending(stack)
     if log.exists():
         from lab.commands.stacks import print_timeline  # noqa: PLC0415 (rich: half a second)
 
         try:
-            print_timeline(stack, log)
+            print_timeline(stack, log, refused=bool(code))
         except CommandFailed as error:  # it took place all the same
             _say(str(error))
     return code

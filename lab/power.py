@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from artefacts import CommandFailed
 from config import access, addressing, names
-from config.errors import ConfigError, Problem
+from config.errors import Problem, Refused
 from config.settings import BMC_USER, Settings
 from config.topology import Server
 from lab.remote import VIRSH, ask, patiently
@@ -82,7 +82,7 @@ def power(
     if pxe or via:
         option = "--pxe" if pxe else "--via"
         rule = f"{name} has no BMC: it is a {machine.role}"
-        raise ConfigError("lab power", [Problem(option, name, rule, "leave the option out")])
+        raise Refused("lab power", [Problem(option, name, rule, "leave the option out")])
     here = where(settings, name) or settings.host_of(name)
     if action is Action.CYCLE:
         _press(settings, name, here, Action.OFF)

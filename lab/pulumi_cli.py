@@ -7,6 +7,7 @@ environment's content to `plugins.build`, running operations to `launcher`.
 import gzip
 import json
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,6 +148,20 @@ def damage(stack: str, backend_url: str) -> str:
     folder = folder_of(backend_url)
     file = state_file(folder, stack) if folder else None
     return _in_file(file).problem if file else ""
+
+
+def clear_pending(stack: str) -> None:
+    """Drop what a run that was killed had begun and a later one has made.
+
+    Pulumi itself drops it by a refresh alone, and warns at each `up` until then.
+    """
+    exported = json.loads(pulumi().ask("stack", "export", "--stack", stack))
+    if not (exported.get("deployment") or {}).pop("pending_operations", None):
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # 0600
+        json.dump(exported, file)
+        file.flush()
+        pulumi().ask("stack", "import", "--stack", stack, "--file", file.name)
 
 
 def state(stack: str) -> dict[str, Any]:

@@ -1,20 +1,20 @@
 """Interactive ways into a machine: ssh, its serial console, its boot log.
 
-Owns which argv that is. Leaves the connection to ssh and virsh; each replaces this process,
-so the exit code is the session's own.
+Owns which argv that is, and what is said where the machine can't be reached. Leaves the connection
+to ssh and virsh; the exit code is the session's own.
 """
 
-import os
 import shlex
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from config import access, names
 from config.settings import Settings
-from config.topology import LxcHost
 from lab.power import where
-from lab.remote import VIRSH, shell_argv
+from lab.remote import SSH_FAILED, VIRSH, shell_argv
 
 
 def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
@@ -31,7 +31,7 @@ def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
         argv.append(shlex.join(wrapped))
     elif argv[0] != "ssh":
         argv = ["/bin/sh"]
-    os.execvp(argv[0], argv)  # noqa: S606
+    _session(settings, name, argv)
 
 
 def console(settings: Settings, name: str) -> NoReturn:
@@ -39,15 +39,25 @@ def console(settings: Settings, name: str) -> NoReturn:
     host = where(settings, name) or settings.host_of(name)
     argv = [part if part != "-T" else "-tt" for part in shell_argv(settings, host)]
     argv.append(f"{VIRSH} console {names.domain(settings.stack, name)}")
-    os.execvp(argv[0], argv)  # noqa: S606
+    _session(settings, name, argv)
+
+
+def _session(settings: Settings, name: str, argv: Sequence[str]) -> NoReturn:
+    """Run it in the terminal's foreground, where Ctrl-C is the session's."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    code = subprocess.run(argv, check=False).returncode
+    if code == SSH_FAILED:
+        lab = f"lab --stack {settings.stack}"
+        print(f"no answer from {name}; is it on? {lab} status; how far it came: {lab} logs {name}",
+              file=sys.stderr)  # fmt: skip
+    sys.exit(code if code >= 0 else 128 - code)
 
 
 def _inside(settings: Settings, name: str, command: Sequence[str]) -> tuple[str, list[str]]:
     """The machine to go to, and the command there; a container is entered through its host."""
     if name in settings.topology.machines or name == access.LAB_MACHINE:
         return name, list(command)
-    for host, machine in settings.topology.of(LxcHost).items():
-        if name in machine.containers:
-            attach = ["lxc-attach", "-n", name]
-            return host, [*attach, "--", *command] if command else attach
+    if host := settings.topology.host_of_container(name):
+        attach = ["lxc-attach", "-n", name]
+        return host, [*attach, "--", *command] if command else attach
     raise settings.unknown(name)

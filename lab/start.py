@@ -4,11 +4,13 @@ Owns the order. Leaves what the lab machine needs to `equipment` and `bmcs`, pow
 guests and containers come back by themselves.
 """
 
+import sys
+
 import equipment
 from artefacts import step
-from config import addressing
+from config import addressing, names
 from config.settings import Settings
-from config.topology import BootServer, ConsulServer, Founder, Server
+from config.topology import BootServer, ConsulServer, Founder, Node, Server
 from lab import bmcs, boot_server, survey
 from lab.converge import catch_up, wait_led, wait_ready, wait_serving
 from lab.power import Action, power
@@ -41,7 +43,7 @@ def start(settings: Settings) -> None:
         if not settings.was_raised:  # no `up` here ever kept an overlay
             raise survey.no_rack(settings)
         machine.up()
-    survey.require_rack(settings)
+    found = survey.require_rack(settings)
     with step("switches, array, volumes"):
         bmcs.publish(settings)
         for each in equipment.everything(settings.stack, settings.topology):
@@ -50,6 +52,10 @@ def start(settings: Settings) -> None:
     for server in list(topology.of(Server).values())[:1]:
         with step("do the switches switch?"):
             on_lab_machine(settings, SWITCHING.format(addressing.bmc(topology, server).ip))
+    domains = {name: names.domain(settings.stack, name) for name in topology.of(Node)}
+    if unmade := [name for name, domain in domains.items() if domain not in found.domains]:
+        _half_made(settings, found, unmade)
+        return
     at_once = settings.boots_at_once or len(topology.machines)
     ready: set[str] = set()
     booting: list[str] = []
@@ -73,6 +79,17 @@ def start(settings: Settings) -> None:
                 catch_up(settings, name)
     for node in topology.moves.values():
         boot_server.move(settings, node)
+
+
+def _half_made(settings: Settings, found: survey.Survey, unmade: list[str]) -> None:
+    """Switch on what an `up` that was broken off has made; the rest is the next one's."""
+    for name in survey.nodes_off(settings, found):
+        with step(f"{name}: power on"):
+            power(settings, name, Action.ON)
+    print(
+        f"{', '.join(unmade)} were never made; go on with: pulumi up --stack {settings.stack}",
+        file=sys.stderr,
+    )
 
 
 def _nodes_of_state(settings: Settings) -> set[str]:

@@ -23,6 +23,7 @@ LOOK_S = 4 * access.CONNECT_TIMEOUT_S
 DOMAIN, COMMAND, STACK = (
     "libvirt:index/domain:Domain", "command:local:Command", "pulumi:pulumi:Stack"
 )  # fmt: skip
+LOST_POWER = "the lab machine was off: the rack's switches, array and volumes aren't started"
 KEYS = "admin_key"  # the stack's output that tells by which seed it was raised
 
 
@@ -52,6 +53,12 @@ class Survey:
         owners = [each.owner for each in self.domains.values()]
         return tag in [*owners, *self.bridges.values(), *self.groups.values()]
 
+    def lost_power(self, stack: str) -> bool:
+        """Whether the stack's machines are defined there and their volumes aren't: it was off."""
+        own = names.owner_tag(stack)
+        defined = any(each.owner == own for each in self.domains.values())
+        return defined and names.volume_group(stack) not in self.groups
+
 
 def survey(settings: Settings) -> Survey:
     """Ask the lab machine.
@@ -71,15 +78,28 @@ def survey(settings: Settings) -> Survey:
     return read(said.splitlines())
 
 
-def require_rack(settings: Settings) -> None:
-    """Refuse where the lab machine has nothing of the stack's: whom one would ask isn't there.
+def require_rack(settings: Settings) -> Survey:
+    """Refuse where the lab machine has nothing of the stack's; else what is there.
 
     Raises:
         ConfigError: the lab machine doesn't answer.
         CommandFailed: it has nothing of the stack's rack.
     """
-    if not survey(settings).has_rack(settings.stack):
+    found = survey(settings)
+    if not found.has_rack(settings.stack):
         raise no_rack(settings)
+    return found
+
+
+def require_started(settings: Settings) -> None:
+    """Refuse also where the lab machine was off since: nothing of the rack can be switched on.
+
+    Raises:
+        ConfigError: the lab machine doesn't answer.
+        CommandFailed: it has nothing of the stack's rack, or hasn't started its volumes.
+    """
+    if require_rack(settings).lost_power(settings.stack):
+        raise CommandFailed(f"{LOST_POWER}; bring it back: lab --stack {settings.stack} start")
 
 
 def no_rack(settings: Settings) -> CommandFailed:
@@ -206,8 +226,8 @@ def _disks(settings: Settings, found: Survey) -> Iterator[Problem]:
             settings, "array.disks", serial,
             owner=names.owner_tag(other) if other else "",
             rule=f"the disk holds {type_}{f' {label!r}' if label else ''}",
-            remedy="name other disks of the lab machine, or, if its data may go, "
-            "wipe it there: wipefs --all DISK",
+            remedy="name other disks of the lab machine"
+            + ("" if other else ", or, if its data may go, wipe it there: wipefs --all DISK"),
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from lab import boot_server as moving
 from lab import cycle as cycling
 from lab import fault as faults
 from lab import power as switching
-from lab import sessions, survey
+from lab import runs, sessions, survey
 from lab import start as starting
 from lab.commands.context import chosen, screen
 from lab.power import Action
@@ -42,7 +42,7 @@ def power(
 ) -> None:
     """Switch a machine on, off (a power loss, no shutdown), reset it, or tell which it is."""
     settings = chosen(context).reaching()
-    survey.require_rack(settings)  # ipmitool asks for minutes where nobody listens
+    survey.require_started(settings)  # ipmitool asks for minutes where nobody listens
     for each in settings.topology.of(Node) if name == "all" else [name]:
         screen.print(f"{each}: {switching.power(settings, each, action, pxe=pxe, via=via)}")
 
@@ -61,7 +61,9 @@ def start(context: typer.Context) -> None:
 
     Starts the virtual lab machine, if that is off.
     """
-    starting.start(chosen(context).settings())
+    settings = chosen(context).settings()
+    with runs.only(settings.stack, "lab start"):
+        starting.start(settings)
 
 
 @fault_app.command("disk")

@@ -9,7 +9,7 @@ from artefacts import CommandFailed
 from config import stacks
 from config.settings import VIRTUAL
 from config.stacks import PROJECT
-from lab import inventory, pulumi_cli
+from lab import inventory, pulumi_cli, runs
 from lab.commands.context import chosen, screen, tell_state
 from lab.locks import folder_of
 from labmachine import machine
@@ -41,7 +41,12 @@ def down(
         if others:
             screen.print(f"The lab machine goes on: {', '.join(others)} is raised on it.")
             return
+    _require_idle()
     machine.down()
+    for stack in _racks():
+        screen.print(
+            f"The rack of {stack} has no power now; to bring it back: lab --stack {stack} start"
+        )
 
 
 @machine_app.command("reset")
@@ -49,6 +54,7 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Switch it off and forget all that it and the racks on it have written; snapshots stay."""
+    _require_idle()
     try:
         racks = _racks()
     except CommandFailed as error:  # it can be done all the same
@@ -94,6 +100,17 @@ def removable() -> None:
             "stacks are raised, and their keys, which nothing else has, are in this folder; "
             f"destroy them first:{''.join(racks)}"
         )
+
+
+def _require_idle() -> None:
+    """Refuse to take the power from under a run.
+
+    Raises:
+        CommandFailed: one is under way; with whose it is.
+    """
+    for stack in stacks.known():
+        if held := runs.holder(stack):
+            raise CommandFailed(f"stack {stack}: {held} is under way; wait for its end, or end it")
 
 
 def _racks() -> list[str]:

@@ -46,19 +46,22 @@ def list_stacks() -> None:
 
 def show_timeline(
     context: typer.Context,
-    events: Annotated[Path, typer.Argument(help="Pulumi's event log.")],
+    events: Annotated[
+        Path | None, typer.Argument(help="Pulumi's event log; that of the last up.")
+    ] = None,
 ) -> None:
     """What an `up` took, from its event log; kept as timeline.json in the stack's folder."""
-    print_timeline(chosen(context).stack, events)
+    stack = chosen(context).stack
+    print_timeline(stack, events or stack_folder(stack) / runs.EVENTS)
 
 
-def print_timeline(stack: str, events: Path) -> None:
-    """Show and keep the timeline of an event log."""
+def print_timeline(stack: str, events: Path, *, refused: bool = False) -> None:
+    """Show and keep the timeline of an event log; an `up` that was `refused` may have none."""
     resources = pulumi_cli.state(stack).get("resources") or []
     lines = events.read_bytes().decode(errors="replace").splitlines()
     found = timeline(lines, resources)
     if found is None:
-        screen.print("No resource was changed.")
+        screen.print("No machine was touched." if refused else "No resource was changed.")
         return
     kept = stack_folder(stack) / "timeline.json"
     write(kept, json.dumps(asdict(found), indent=2))
@@ -91,7 +94,9 @@ def clear(
     settings = chosen(context).reaching()
     if not yes:
         what = f"All that carries the tag of stack {settings.stack} on {settings.lab.name} goes"
-        typer.confirm(f"{what}, its volumes too. Remove it?", abort=True)
+        known = settings.stack in inventory.raised()
+        way = f"Pulumi has its state: pulumi destroy --stack {settings.stack} is the way. "
+        typer.confirm(f"{way if known else ''}{what}, its volumes too. Remove it?", abort=True)
     with runs.only(settings.stack, "lab clear"):
         clearing.clear(settings)
     if settings.stack in inventory.raised():

@@ -2,6 +2,7 @@
 
 import typer
 
+from artefacts import CommandFailed
 from config.settings import Settings
 from lab import bmcs
 from lab import converge as convergence
@@ -28,7 +29,10 @@ def commit(context: typer.Context, name: str) -> None:
 
 def committed(context: typer.Context, name: str) -> None:
     """The sha256 of a machine's commit, if it has one."""
-    print(publishing.committed(*_machine(context, name)))
+    settings = chosen(context).reaching()
+    if name not in settings.topology.machines:
+        raise CommandFailed(f"{name} is in the topology no more: the next up removes it")
+    print(publishing.committed(settings, name))
 
 
 def unpublish(context: typer.Context, mac: str) -> None:

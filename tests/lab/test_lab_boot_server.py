@@ -15,7 +15,12 @@ from lab.ground import check_ground
 from lab.survey import read
 
 SETTINGS = load_settings("moving", {"topology": "moving"}.get, keep=False)
-FOUND = read(["domain|moving-laptop|rack-lab.moving|1024", "running|moving-compute1"])
+FOUND = read(
+    [
+        "domain|moving-laptop|rack-lab.moving|1024", "running|moving-compute1",
+        "group|rack-moving|rack-lab.moving",
+    ]
+)  # fmt: skip
 STATE = {"resources": [{"urn": "a::laptop", "type": "libvirt:index/domain:Domain"}]}
 DOMAIN = """<domain><name>moving-laptop</name>
 <metadata><rack:owner xmlns:rack="urn:rack-lab">rack-lab.moving</rack:owner></metadata>

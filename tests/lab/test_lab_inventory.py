@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from artefacts import CommandFailed
-from lab import inventory, pulumi_cli
+from lab import inventory, pulumi_cli, runs
 from lab.main import app
 from lab.pulumi_cli import Known
 from labmachine.state import State
@@ -253,3 +253,18 @@ def test_a_lab_machine_that_is_off(lab: Command, project: Path, file: str, said:
     if file:
         (project / ".lab/machine" / file).touch()
     assert lab("machine", "status").stdout == f"{said}; start it: lab machine up\n"
+
+
+@pytest.mark.parametrize("command", ["down", "reset"])
+def test_the_power_isn_t_taken_from_under_a_run(lab: Command, project: Path, command: str) -> None:
+    with runs.only("mini", "pulumi up"):
+        done = lab("machine", command, "--yes") if command == "reset" else lab("machine", command)
+        assert isinstance(done.exception, CommandFailed)
+        assert "pulumi up (process" in str(done.exception)
+        assert "is under way" in str(done.exception)
+    assert not (project / "done").exists()
+    assert runs.holder("mini") == ""
+
+
+def test_whose_power_went_is_told_with_the_way_back(lab: Command) -> None:
+    assert "to bring it back: lab --stack mini start" in lab("machine", "down").stdout

@@ -15,10 +15,10 @@ import pytest
 
 from config.errors import ConfigError
 from config.settings import PROJECT
-from lab import launcher
+from lab import launcher, pulumi_cli
 from lab.folder import require_own
 from lab.passphrase import opens
-from lab.pulumi_cli import Pulumi
+from lab.pulumi_cli import Known, Pulumi
 from labmachine import machine
 from labmachine.state import State
 
@@ -122,8 +122,10 @@ def launch(
 
 
 def calls(project: Path) -> list[str]:
+    """But for looks at the state."""
     file = project / "calls"
-    return file.read_text().splitlines() if file.exists() else []
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [each for each in lines if not each.startswith("stack export")]
 
 
 def called(project: Path) -> list[str]:
@@ -570,3 +572,38 @@ def test_pulumi_ends_when_its_launcher_is_killed(
     slow.kill()
     slow.wait(60)
     _until(lambda: not Path(f"/proc/{running}").exists())
+
+
+def test_what_a_killed_run_had_begun_is_dropped_after_one_that_made_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pulumi warns of it at each `up` else, until a refresh."""
+    state = {"deployment": {"resources": [1], "pending_operations": [{"type": "creating"}]}}
+    imported = []
+
+    class StandIn:
+        def ask(self, *words: str) -> str:
+            if words[1] == "import":
+                imported.append(json.loads(Path(words[-1]).read_text()))
+            return json.dumps(state)
+
+    monkeypatch.setattr("lab.pulumi_cli.pulumi", StandIn)
+    pulumi_cli.clear_pending("mini")
+    assert imported == [{"deployment": {"resources": [1]}}]
+    state = imported[0]
+    pulumi_cli.clear_pending("mini")
+    assert len(imported) == 1
+
+
+@pytest.mark.parametrize("raised", [True, False])
+def test_a_destroy_needs_the_lab_machine_if_there_is_something(
+    project: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch, raised: bool
+) -> None:
+    (project / "known/mini.json").touch()
+    off = State(project / "machine")
+    monkeypatch.setattr("lab.launcher.machine.require_running", lambda: REQUIRE_RUNNING(off))
+    known = {"mini": Known(9 if raised else 1, "")}
+    monkeypatch.setattr("lab.launcher.pulumi_cli.stacks", lambda: known)
+    done = launch("destroy --stack mini")
+    assert done.returncode == raised
+    assert ("start it: lab machine up" in done.stderr) is raised

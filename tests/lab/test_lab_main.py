@@ -56,7 +56,7 @@ def lab(
 
 
 UNKNOWN = (
-    "wait nope", "commit nope", "committed nope", "converge nope key sum",
+    "wait nope", "commit nope", "converge nope key sum",
     "publish entry nope key sum", "publish stick nope /dev/x", "publish stick router /dev/x",
     "publish image nope key", "logs nope", "ssh nope", "console nope", "power nope on",
     "fault disk nope sda", "fault disk storage1 sdz", "boot-server move nope",
@@ -65,7 +65,7 @@ SILENT = ("status", "logs san1", "power laptop on", "power storage1 status", "id
 USAGE = (
     "nope", "power", "power laptop explode", "cycle --rounds 0", "cycle --rounds -1",
     "cycle --seed x", "idle --seconds nan", "idle --seconds -1", "idle --seconds inf",
-    "status --nope", "machine nope", "publish entry", "timeline",
+    "status --nope", "machine nope", "publish entry",
 )  # fmt: skip
 
 

@@ -12,9 +12,15 @@ from config.load import FOLDER, load_topology
 from config.settings import Settings
 from config.topology import Guest, Node
 from lab import start
-from lab.survey import Survey
+from lab.survey import Domain, Survey
 
 RACK = load_topology(FOLDER / "whole.yaml", "lab")
+
+
+def _all_there(settings: Settings) -> Survey:
+    domains = [names.domain(settings.stack, name) for name in settings.topology.of(Node)]
+    owner = names.owner_tag(settings.stack)
+    return Survey(domains={name: Domain(owner, 1 << 20) for name in domains})
 
 
 @pytest.fixture
@@ -23,8 +29,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "overlays").mkdir()
     monkeypatch.setattr("config.settings.stack_folder", lambda _: tmp_path)
     monkeypatch.setattr("lab.start.machine.up", lambda: noted.append("lab machine"))
-    stacks = {f"{each}-lan": names.owner_tag(each) for each in ("lab", "quorum")}
-    monkeypatch.setattr("lab.start.survey.survey", lambda _: Survey(bridges=stacks))
+    monkeypatch.setattr("lab.start.survey.survey", _all_there)
     monkeypatch.setattr("lab.start.bmcs.publish", lambda _: noted.append("BMC settings"))
     monkeypatch.setattr(start, "equip", lambda _, piece: noted.append(f"made {piece.name}"))
     monkeypatch.setattr(start, "on_lab_machine", lambda *_: noted.append("switching"))
@@ -88,6 +93,23 @@ def test_where_the_rack_never_was_nothing_is_made(
     with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
         start.start(Settings("lab", RACK, LabMachine("h"), "host", "00" * 32))
     assert calls == []
+
+
+def test_of_a_rack_that_is_half_made_what_there_is_gets_power(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30)
+    half = _all_there(settings)
+    for name in ("router", "compute1"):
+        del half.domains[names.domain("lab", name)]
+    half.running = {names.domain("lab", "storage1")}
+    monkeypatch.setattr("lab.start.survey.survey", lambda _: half)
+    start.start(settings)
+    on = [call for call in calls if call.startswith(("on ", "ready "))]
+    assert {"on laptop", "on firewall"} <= set(on)
+    assert not {"on router", "on compute1", "on storage1"} & set(on)
+    assert "switching" in calls
+    assert "router, compute1 were never made; go on with: pulumi up" in capsys.readouterr().err
 
 
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:

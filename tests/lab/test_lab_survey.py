@@ -198,3 +198,41 @@ def test_a_lab_machine_that_is_off_is_told_before_anything_is_created(
     with pytest.raises(ConfigError) as caught:
         ground.check_ground(Settings("mini", TOPOLOGY, lab, "emulated", "00" * 32, memory=memory))
     assert str(caught.value) == UNREACHABLE.format(remedy)
+
+
+STATE: dict[str, Any] = {"resources": [{"urn": "a::laptop", "type": survey.DOMAIN}]}
+
+
+def test_a_lab_machine_that_was_off_is_told_with_the_way_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """libvirt keeps its domains; md and LVM wait for `lab start`."""
+    lines = [line for line in OWN if not line.startswith("group|")]
+    monkeypatch.setattr("lab.survey.ask", lambda *_, **__: "\n".join(lines))
+    monkeypatch.setattr("lab.pulumi_cli.state", lambda _: STATE)
+    monkeypatch.setattr("config.settings.Settings.write_access", lambda _: None)
+    with pytest.raises(CommandFailed, match="lab --stack mini start"):
+        survey.require_started(SETTINGS)
+    with pytest.raises(ConfigError, match="lab --stack mini start; then: pulumi up --stack mini"):
+        ground.check_ground(SETTINGS)
+
+
+def test_a_volume_that_shall_be_smaller_is_refused_before_anything_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(name: str, size: int) -> dict[str, object]:
+        create = f"san-volume apply x {size}"
+        return {"urn": f"a::{name}", "type": survey.COMMAND, "inputs": {"create": create}}
+
+    volumes = [made("san1-web", 160 << 20), made("san1-share", 64 << 20),
+               made("storage1-sda-volume", 2 << 30)]  # fmt: skip
+    state = {"resources": [*STATE["resources"], *volumes]}
+    monkeypatch.setattr("lab.survey.ask", lambda *_, **__: "\n".join(OWN))
+    monkeypatch.setattr("lab.pulumi_cli.state", lambda _: state)
+    monkeypatch.setattr("config.settings.Settings.write_access", lambda _: None)
+    with pytest.raises(ConfigError) as refused:
+        ground.check_ground(SETTINGS)
+    assert [problem.key for problem in refused.value.problems] == [
+        "storage1-sda", "machines.san1.volumes.web",
+    ]  # fmt: skip
+    assert "it has 160MiB, and is never made smaller" in str(refused.value)

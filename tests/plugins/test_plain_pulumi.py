@@ -129,4 +129,4 @@ def test_a_rack_that_this_state_doesn_t_have_is_refused_before_the_first_resourc
     assert run.returncode != 0
     assert "this Pulumi state doesn't have it" in shown
     assert "lab --stack plain-one clear" in shown
-    assert "No resource was changed" in shown
+    assert "No machine was touched" in shown
