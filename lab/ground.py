@@ -56,7 +56,11 @@ def _smaller(settings: Settings, state: Mapping[str, Any]) -> Iterator[Problem]:
     for each in state.get("resources") or []:
         words = str((each.get("inputs") or {}).get("create", "")).split()
         made[each["urn"].rsplit("::", 1)[-1]] = words[-1] if words else ""
-    wanted = {f"{name}-volume": (name, size) for name, size in volume_sizes(topology).items()}
+    wanted = {}
+    for name, size in volume_sizes(topology).items():
+        machine, _, disk = name.rpartition("-")
+        key = f"machines.{machine}.{'stick' if disk == 'stick' else 'disks'}"
+        wanted[f"{name}-volume"] = key, size
     for name, san in topology.of(San).items():
         for volume, size in san.volumes.items():
             key = f"machines.{name}.volumes.{volume}"

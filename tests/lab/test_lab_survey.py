@@ -233,6 +233,6 @@ def test_a_volume_that_shall_be_smaller_is_refused_before_anything_is_changed(
     with pytest.raises(ConfigError) as refused:
         ground.check_ground(SETTINGS)
     assert [problem.key for problem in refused.value.problems] == [
-        "storage1-sda", "machines.san1.volumes.web",
+        "machines.storage1.disks", "machines.san1.volumes.web",
     ]  # fmt: skip
     assert "it has 160MiB, and is never made smaller" in str(refused.value)

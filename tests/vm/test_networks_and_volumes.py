@@ -84,7 +84,7 @@ def test_a_larger_disk_is_an_update_of_its_volume_alone(rack: Rack) -> None:
 def test_a_smaller_disk_is_refused_and_nothing_is_lost(rack: Rack) -> None:
     rack.change("machines/storage1/disks", ["512MiB", "512MiB"])
     shown = rack.pulumi(*UP, check=False)
-    assert "it is never shrunk" in shown
+    assert "it has 1028MiB, and is never made smaller" in shown
     rack.change("machines/storage1/disks", ["1028MiB", "1028MiB"])
     rack.pulumi(*UP)
 
