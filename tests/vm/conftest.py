@@ -11,6 +11,8 @@ from racks import OTHER_NETWORKS, Rack, stack
 from config.load import FOLDER, load_topology
 from labmachine import machine
 
+FORMED = "ci-formed"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rack", default="mini", help="the topology under test, of config/")
@@ -56,6 +58,21 @@ def raised(rack: Rack) -> Rack:
     """The same, up: so that each test can run alone."""
     rack.pulumi("up", "--yes", "--skip-preview")
     return rack
+
+
+@pytest.fixture(scope="session")
+def formed(raised: Rack) -> Iterator[Rack]:
+    """The same, saved as a snapshot."""
+    raised.lab("snapshot", "remove", FORMED, check=False)  # of a run that was killed
+    raised.lab("snapshot", "save", FORMED)
+    yield raised
+    raised.lab("snapshot", "remove", FORMED)
+
+
+@pytest.fixture
+def from_formed(formed: Rack) -> None:
+    """A drill begins with the rack as it was raised, whatever the ones before have left of it."""
+    formed.lab("snapshot", "restore", FORMED, "--yes")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,11 @@ from racks import Rack, packaged
 from config.consul import PROOF_S
 from config.topology import ConsulServer, San
 
-pytestmark = [pytest.mark.control, pytest.mark.timeout(3600), pytest.mark.usefixtures("raised")]
+pytestmark = [
+    pytest.mark.control,
+    pytest.mark.timeout(3600),
+    pytest.mark.usefixtures("from_formed"),
+]
 
 TAKEOVER_S = 180  # a hang
 FROZEN_S = 60  # longer than any takeover seen

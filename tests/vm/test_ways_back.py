@@ -10,7 +10,11 @@ from racks import Rack
 
 from config.topology import ConsulServer
 
-pytestmark = [pytest.mark.control, pytest.mark.timeout(3600), pytest.mark.usefixtures("raised")]
+pytestmark = [
+    pytest.mark.control,
+    pytest.mark.timeout(3600),
+    pytest.mark.usefixtures("from_formed"),
+]
 
 
 def guests(rack: Rack) -> dict[str, ConsulServer]:
