@@ -172,19 +172,30 @@ def settle(state: State) -> None:
         _end(state, job["id"])
     with suppress(qmp.QmpError):
         qmp.execute(state.qmp, "blockdev-del", **NAMED)
+    _follow(state)
+
+
+def _follow(state: State) -> None:
+    """Let `current` lead to where qemu writes: after a save that was killed it knows better."""
     written = next(
         Path(each["inserted"]["file"])
-        for each in qmp.execute(state.qmp, "query-block")
+        for each in qmp.execute(state.qmp, "query-block", JOB_S)
         if each["device"] == SYSTEM
     )
-    # The link may be a moment older than what qemu does.
-    layers.make_current(state, (state.folder / written).parent.resolve().name)
+    layer = (state.folder / written).resolve().parent
+    if layer.parent == state.layers.resolve() and layer.name != layers.current(state):
+        layers.make_current(state, layer.name)
 
 
 def clean(state: State) -> None:
     """Drop what a run that was killed, or a snapshot that is gone, has left."""
     for half in state.snapshots.glob(".*.new"):
         remove_tree(half)
+    if state.pid() is not None:
+        try:
+            _follow(state)
+        except qmp.QmpError:
+            return  # nobody knows what it writes to
     if state.layer.exists():
         layers.drop_unneeded(state, snapshots.layers_kept(state))
 

@@ -12,7 +12,7 @@ from config.stacks import PROJECT
 from lab import inventory, pulumi_cli, runs
 from lab.commands.context import chosen, screen, tell_state
 from lab.locks import folder_of
-from labmachine import machine
+from labmachine import machine, saving
 
 machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
 
@@ -79,6 +79,8 @@ def status() -> None:
     screen.print(f"{found.state}, pid {found.pid}, ssh {'answers' if found.answers else 'silent'}")
     if found.guest == machine.DISK_FULL:
         screen.print("stopped by qemu: its disks can't grow; free space, then: lab machine up")
+    elif found.guest == saving.PAUSED:
+        screen.print("it stands still, as a save was broken off; let it go on: lab machine up")
     elif found.guest not in {"", "running"}:
         screen.print(f"its CPUs: {found.guest}")
 

@@ -11,6 +11,7 @@ from config.labmachine import LabMachine
 from labmachine import layers, machine, saving, snapshots
 from labmachine.image import MachineImage
 from labmachine.process import MachineError
+from labmachine.qmp import QmpError
 from labmachine.snapshots import Label, Snapshot
 from labmachine.state import State
 
@@ -146,6 +147,28 @@ def test_what_a_killed_save_left_goes_with_the_next(state: State) -> None:
     save(state, "two")
     assert [each.name for each in state.snapshots.iterdir()] == ["two"]
     assert len(list(state.layers.iterdir())) == 2
+
+
+def test_what_a_machine_writes_to_is_kept_whatever_a_killed_save_has_left(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between qemu's change to another layer and the link's."""
+    save(state, "one")
+    above = layers.make_over(state, layers.current(state))
+    told = {"device": "system", "inserted": {"file": str(state.layers / above / "root.qcow2")}}
+    monkeypatch.setattr(State, "pid", lambda _: 1)
+    monkeypatch.setattr("labmachine.qmp.execute", lambda *_, **__: [told])
+    saving.clean(state)
+    assert layers.current(state) == above
+    assert (state.layers / above / "root.qcow2").exists()
+
+    def silent(*_: object, **__: object) -> None:
+        raise QmpError("silent")
+
+    monkeypatch.setattr("labmachine.qmp.execute", silent)
+    unknown = layers.make_over(state, above)
+    saving.clean(state)
+    assert (state.layers / unknown).exists()
 
 
 def test_a_name_is_taken_once_and_names_no_other_folder(state: State) -> None:
