@@ -102,6 +102,7 @@ def launch(
         monkeypatch.setattr(f"{place}.PROJECT", project)
     monkeypatch.setattr("lab.launcher.machine.up", (project / "started").touch)
     monkeypatch.setattr("lab.launcher.machine.require_running", lambda: None)
+    monkeypatch.setattr("lab.pulumi_cli.stacks", dict)  # not this project's own
     monkeypatch.chdir(project)
 
     def instead_of_exec(program: Path, argv: list[str], env: dict[str, str]) -> None:
