@@ -55,6 +55,15 @@ def raised() -> dict[str, str]:
     return {stack: _machine(stack) for stack, each in pulumi_cli.stacks().items() if each.raised}
 
 
+def raised_on_virtual() -> list[str]:
+    """The stacks that have a rack on the virtual lab machine by Pulumi's state.
+
+    Raises:
+        CommandFailed: Pulumi's backend can't be asked.
+    """
+    return [stack for stack, where in raised().items() if where == VIRTUAL]
+
+
 def _machine(stack: str) -> str:
     try:
         return stacks.options(stack)("machine") or VIRTUAL

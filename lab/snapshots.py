@@ -13,7 +13,7 @@ from pathlib import Path
 from artefacts import CommandFailed, run
 from config import files
 from config.labmachine import load_labmachine
-from config.settings import PROJECT, VIRTUAL, stack_folder
+from config.settings import PROJECT, stack_folder
 from lab import inventory, pulumi_cli, runs
 from labmachine import saving, snapshots
 from labmachine.snapshots import Label, Snapshot
@@ -21,11 +21,6 @@ from labmachine.state import State
 
 STACKS, STATE = "stacks", "state.json"
 LOCKS = "*.lock"
-
-
-def raised() -> list[str]:
-    """The stacks that are raised on the virtual lab machine."""
-    return [stack for stack, where in inventory.raised().items() if where == VIRTUAL]
 
 
 def save(name: str, note: str) -> Snapshot:
@@ -36,7 +31,7 @@ def save(name: str, note: str) -> Snapshot:
         CommandFailed: Pulumi's state can't be read.
         MachineError: as `saving.save`.
     """
-    stacks = raised()
+    stacks = inventory.raised_on_virtual()
     with _alone(stacks, "lab snapshot save"):
 
         def keep(folder: Path) -> None:
@@ -56,7 +51,7 @@ def restore(name: str) -> Snapshot:
         MachineError: as `saving.restore`.
     """
     found = snapshots.named(State(), name)
-    now = raised()
+    now = inventory.raised_on_virtual()
     with _alone({*now, *found.stacks}, "lab snapshot restore"):
 
         def put_back(folder: Path) -> None:
@@ -125,7 +120,7 @@ def difference(name: str) -> Iterator[str]:
     """
     found = snapshots.named(State(), name)
     folder = snapshots.folder_of(State(), name) / STACKS
-    now = raised()
+    now = inventory.raised_on_virtual()
     for stack in sorted({*now, *found.stacks}):
         then = json.loads((folder / stack / STATE).read_text()) if stack in found.stacks else {}
         before, after = _resources(then.get("deployment") or {}), {}

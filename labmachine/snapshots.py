@@ -18,7 +18,7 @@ from config.units import format_size
 from labmachine.emulator import emulator
 from labmachine.image import MachineImage
 from labmachine.qemu import Accelerator, machine_argv
-from labmachine.state import State
+from labmachine.state import State, bytes_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOTES = "snapshot.json"
@@ -99,8 +99,7 @@ def layers_kept(state: State) -> list[str]:
 def bytes_held(state: State, found: Snapshot) -> int:
     """What its memory and its own layer take; layers below it may be others' too."""
     folders = [state.snapshots / found.name, state.layers / found.layer]
-    files = [each for folder in folders for each in folder.glob("*")]
-    return sum(each.stat().st_blocks * 512 for each in files if each.is_file())
+    return bytes_of(each for folder in folders for each in folder.glob("*"))
 
 
 def hardware(settings: LabMachine, image: MachineImage, accelerator: Accelerator) -> dict[str, str]:

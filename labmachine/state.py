@@ -5,6 +5,7 @@ Leaves creating and removing to `machine`.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,11 +118,7 @@ class State:
     def bytes_held(self) -> int:
         """What its files take on the user's machine, but for the image, which is the cache's."""
         files = [*self.folder.glob("*"), *self.layers.glob("*/*")]
-        return sum(
-            file.stat().st_blocks * 512
-            for file in files
-            if file.is_file() and not file.is_symlink()
-        )
+        return bytes_of(files)
 
     def last_console_lines(self, count: int = 5) -> list[str]:
         """The end of what the machine's console has shown."""
@@ -130,6 +127,13 @@ class State:
         except OSError:
             return []
         return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+
+
+def bytes_of(files: Iterable[Path]) -> int:
+    """What they take on the disk; links and folders count nothing."""
+    return sum(
+        file.stat().st_blocks * 512 for file in files if file.is_file() and not file.is_symlink()
+    )
 
 
 def _is(descriptor: Path, file: os.stat_result) -> bool:

@@ -37,13 +37,13 @@ def down(
 ) -> None:
     """Shut it down; its disks stay."""
     if unless_used:
-        others = [each for each in _racks() if each != chosen(context).stack]
+        others = [each for each in inventory.raised_on_virtual() if each != chosen(context).stack]
         if others:
             screen.print(f"The lab machine goes on: {', '.join(others)} is raised on it.")
             return
     _require_idle()
     machine.down()
-    for stack in _racks():
+    for stack in inventory.raised_on_virtual():
         screen.print(
             f"The rack of {stack} has no power now; to bring it back: lab --stack {stack} start"
         )
@@ -56,7 +56,7 @@ def reset(
     """Switch it off and forget all that it and the racks on it have written; snapshots stay."""
     _require_idle()
     try:
-        racks = _racks()
+        racks = inventory.raised_on_virtual()
     except CommandFailed as error:  # it can be done all the same
         racks = []
         print(f"which racks are on it can't be told: {error}", file=sys.stderr)
@@ -113,11 +113,6 @@ def _require_idle() -> None:
     for stack in stacks.known():
         if held := runs.holder(stack):
             raise CommandFailed(f"stack {stack}: {held} is under way; wait for its end, or end it")
-
-
-def _racks() -> list[str]:
-    """The stacks that have a rack on the virtual lab machine by Pulumi's state."""
-    return [stack for stack, where in inventory.raised().items() if where == VIRTUAL]
 
 
 def add_to(app: typer.Typer) -> None:

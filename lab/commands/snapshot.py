@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from config.units import MIB
+from lab import inventory
 from lab import snapshots as of_racks
 from lab.commands.context import screen, table
 from labmachine import saving, snapshots
@@ -42,7 +43,7 @@ def restore(
     """Go back to a snapshot; what was written since the last one is lost."""
     found = snapshots.named(State(), name)
     if not yes:
-        lost = set(of_racks.raised()) - set(found.stacks)
+        lost = set(inventory.raised_on_virtual()) - set(found.stacks)
         more = f" The racks of these stacks go: {', '.join(sorted(lost))}." if lost else ""
         typer.confirm(
             f"All that the lab machine has written since its last snapshot is lost.{more} "
