@@ -1,16 +1,14 @@
 """Debian's packages that Alpine's wheel lacks: which ones, which versions, and fetching them.
 
-Owns the lock (`debian.lock`: name, version, sha256 of every package). Leaves talking to apt to
-`artefacts.debian`, and converting the packages to `debianpackages`. `make locks`
-writes the lock anew from `debian.txt`.
+Owns the lock (`debian.lock`). Leaves talking to apt to `artefacts.debian`, and converting the
+packages to `debianpackages`. `make locks` writes the lock anew from `debian.txt`.
 """
 
 import fnmatch
-import tempfile
 from pathlib import Path
 
-from artefacts import cached, digest
-from artefacts.debian import MOVED_ON, Apt, Locked, debian_sources, lock_anew, read_lock
+from artefacts import cached
+from artefacts.debian import Lock, Locked, debian_sources, lock_anew
 
 HERE = Path(__file__).parent
 REQUESTS = HERE / "debian.txt"
@@ -37,14 +35,14 @@ def dropped(name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def locked() -> list[Locked]:
-    """The lock's content, sorted by name."""
-    return read_lock(LOCK)
+def lock() -> Lock:
+    """Which packages, in which versions."""
+    return Lock.read(LOCK)
 
 
 def kernel_package() -> Locked:
     """The locked package with the kernel's source; it becomes no apk (`kernelbuild`)."""
-    (found,) = (package for package in locked() if package.name.startswith("linux-source-"))
+    (found,) = (package for package in lock().packages if package.name.startswith("linux-source-"))
     return found
 
 
@@ -52,14 +50,13 @@ def fetch_debs() -> Path:
     """A folder with every locked package as `<name>.deb`, each checked against its sha256.
 
     Raises:
-        CommandFailed: apt does not offer a locked version, or its bytes are not the locked ones.
+        CommandFailed: one isn't to be had anywhere, or its bytes aren't the locked ones.
     """
-    return cached("debian", digest(LOCK), _download, title="fetching Debian packages")
+    return cached("debian", lock().key, _download, title="fetching Debian packages")
 
 
 def _download(work: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        Apt(Path(scratch), debian_sources(RELEASE)).download(locked(), work, MOVED_ON)
+    lock().fetch(work, debian_sources(RELEASE))
 
 
 def main() -> None:

@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from alpine.apk import Package
-from alpine.debian import DROPS, HERE, fetch_debs, kernel_package, lines, locked, requests
+from alpine.debian import DROPS, HERE, fetch_debs, kernel_package, lines, lock, requests
 from alpine.elf import dynamic, is_elf, rename_import, sections
 from artefacts import run
 
 ADDITIONS = HERE / "packages"
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64")
 LOADED_AT_RUN_TIME = {"libc6": ["libgcc-s1"], "libvirt-daemon": ["libvirt-daemon-driver-qemu"]}
+# What a package is asked for by a script of its own that nothing here runs.
+NOT_RUN = {"chrony": {"iproute2"}}
 COLLIDING = {"busybox"}
 ICU_DATA = "usr/lib/x86_64-linux-gnu/libicudata.so.*.*"
 
@@ -41,7 +43,8 @@ class Unpacked:
 def debian_packages(work: Path) -> Iterator[Package]:
     """Every locked Debian package, converted, its files in a folder under `work`."""
     source = fetch_debs()
-    programs = [package for package in locked() if package != kernel_package()]
+    kernel = kernel_package()
+    programs = [package for package in lock().packages if package != kernel]
     found = [_unpack(source / f"{p.name}.deb", p.version, work / p.name) for p in programs]
     names = {package.name for package in found}
     owners = {soname: package.name for package in found for soname in package.sonames}
@@ -51,6 +54,7 @@ def debian_packages(work: Path) -> Iterator[Package]:
         depends = control_depends(package.control, names) - libraries
         depends |= {owners[soname] for soname in package.needed if soname in owners}
         depends |= set(LOADED_AT_RUN_TIME.get(package.name, []))
+        depends -= NOT_RUN.get(package.name, set())
         alias = aliases.get(package.name, "")
         version = apk_version(package.version)
         renamed = package.name in COLLIDING

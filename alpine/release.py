@@ -17,7 +17,7 @@ def release_key() -> str:
     """The tree's name, known without building it: the pinned inputs and the code that converts."""
     modules = (alpinepackages, apk, debian, debianpackages, elf, kernel, wheel)
     code = [Path(module.__file__ or "") for module in modules]
-    debians = (debian.LOCK, debian.REQUESTS, debian.DROPS, debianpackages.ADDITIONS)
+    debians = (debian.lock().key, debian.REQUESTS, debian.DROPS, debianpackages.ADDITIONS)
     return digest(wheel.SHA256, Path(__file__), *code, *debians, kernelbuild.kernel_key())
 
 

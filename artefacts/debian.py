@@ -1,8 +1,12 @@
 """Where Debian's packages come from, whatever the system's own apt has.
 
-Owns the apt lines of a release and a private apt that reads nothing of the system's. A mirror
-that the user's apt has for one release of Debian is used for all; else it is Debian's own. Leaves
-which packages to the callers.
+Owns the apt lines of a release, a private apt that resolves packages and reads nothing of the
+system's, and fetching what a lock names. A mirror that the user's apt has for one release of
+Debian is used for all; else it is Debian's own. Leaves which packages to the callers.
+
+A mirror's index offers the newest versions only, its pool keeps a superseded one for days, and
+snapshot.debian.org keeps all for good. So a lock has each package's place in the pool, and the time
+it was written, which is how that archive is asked (snapshot.debian.org, "Usage").
 """
 
 import hashlib
@@ -10,10 +14,13 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from artefacts.cache import digest
 from artefacts.process import CommandFailed, run
 from artefacts.progress import step
 
@@ -22,31 +29,105 @@ BETWEEN = "\t"  # fields of third-party sources have blanks in them
 FIELDS = BETWEEN.join(("$(ORIGIN)", "$(RELEASE)", "$(COMPONENT)", "$(REPO_URI)"))
 COMPONENT = "main"
 URI_LINE = re.compile(
-    r"^'[^']*' (?P<name>[^_]+)_(?P<version>[^_]+)_\w+\.deb \d+ SHA256:(?P<sha>\w+)$"
+    r"^'[^']*/(?P<path>pool/[^']*)' (?P<name>[^_]+)_(?P<version>[^_]+)_\w+\.deb \d+ "
+    r"SHA256:(?P<sha>\w+)$"
 )
 HINT = "is the Debian mirror reachable? apt-get update shows it"
-MOVED_ON = "if Debian's archive has moved on, run `make locks` and commit the new locks"
+MOVED_ON = "neither Debian's mirror nor its archive has it; run `make locks`, commit the new locks"
+APT_HELPER = "/usr/lib/apt/apt-helper"  # apt's own fetching, with its proxies and its checks
+ARCHIVE = "http://snapshot.debian.org/archive"
+ARCHIVED = ("debian", "debian-security")
+TIME = "%Y%m%dT%H%M%SZ"
+LOCK_HEAD = "# name version sha256 path; written by make locks at "
 
 
 @dataclass(frozen=True)
 class Locked:
-    """One package of a lock: name, version, and sha256 of its file."""
+    """One package of a lock: name, version, sha256 of its file, and where mirrors have that."""
 
     name: str
     version: str
     sha256: str
+    path: str
 
 
-def read_lock(path: Path) -> list[Locked]:
-    """A lock's packages: `name version sha256` per line, `#` for remarks."""
-    rows = (line.split("#", 1)[0].split() for line in path.read_text().splitlines())
-    return [Locked(*row) for row in rows if row]
+@dataclass(frozen=True)
+class Lock:
+    """The packages of a lock. `written`: when, as snapshot.debian.org has it (TIME, UTC)."""
+
+    written: str
+    packages: tuple[Locked, ...]
+
+    @property
+    def key(self) -> str:
+        """Changes with the packages, not with where they are to be had."""
+        return digest(*(f"{each.name} {each.sha256}" for each in self.packages))
+
+    @classmethod
+    def read(cls, path: Path) -> "Lock":
+        """The lock in a file: its head, then `name version sha256 path` per line."""
+        head, *rows = path.read_text().splitlines()
+        if not head.startswith(LOCK_HEAD):
+            raise ValueError(f"{path}: its first line isn't a lock's; run `make locks`")
+        written = head.removeprefix(LOCK_HEAD)
+        return cls(written, tuple(Locked(*row.split()) for row in rows))
+
+    def write(self, path: Path) -> None:
+        """Write it into a file."""
+        rows = sorted(
+            f"{each.name} {each.version} {each.sha256} {each.path}\n" for each in self.packages
+        )
+        path.write_text(f"{LOCK_HEAD}{self.written}\n{''.join(rows)}")
+
+    def fetch(self, target: Path, sources: Iterable[str]) -> None:
+        """Fetch the packages into `target` as `<name>.deb`, each checked against its sha256.
+
+        `sources`: apt lines of mirrors, which are asked first.
+
+        Raises:
+            CommandFailed: one isn't to be had anywhere, or its bytes aren't the locked ones.
+        """
+        mirrors = dict.fromkeys(line.split()[2] for line in sources)
+        archives = [f"{ARCHIVE}/{each}/{self.written}" for each in ARCHIVED]
+        for base in (*mirrors, *archives):
+            missing = self._missing(target)
+            if not missing:
+                return
+            wanted = [
+                part
+                for each in missing
+                for part in (f"{base}/{each.path}", str(_file(target, each)),
+                             f"SHA256:{each.sha256}")
+            ]  # fmt: skip
+            with suppress(CommandFailed):
+                run([APT_HELPER, "-o", "APT::Sandbox::User=root", "download-file", *wanted])
+        if missing := self._missing(target):
+            names = ", ".join(f"{each.name} {each.version}" for each in missing)
+            raise CommandFailed(f"not fetched: {names}\n{HINT}; {MOVED_ON}")
+
+    def _missing(self, target: Path) -> list[Locked]:
+        return [each for each in self.packages if not _file(target, each).exists()]
+
+    def repository(self, target: Path, sources: Iterable[str], release: str) -> str:
+        """Fetch the packages into `target`, a repository of these alone; its apt line.
+
+        Its index is what deb822(5) and "Debian Repository Format" ask of a flat repository.
+
+        Raises:
+            CommandFailed: as `fetch`.
+        """
+        self.fetch(target, sources)
+        index = "\n".join(_index_entry(target, each) for each in self.packages).encode()
+        (target / "Packages").write_bytes(index)
+        (target / "Release").write_text(
+            f"Suite: {release}\nCodename: {release}\nArchitectures: amd64\nSHA256:\n"
+            f" {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
+        )
+        return f"deb [trusted=yes] copy:{quote(str(target))} ./"
 
 
-def write_lock(path: Path, packages: Iterable[Locked]) -> None:
-    """Write a lock anew."""
-    rows = sorted(f"{each.name} {each.version} {each.sha256}\n" for each in packages)
-    path.write_text(f"# name version sha256; written by make locks\n{''.join(rows)}")
+def _file(folder: Path, package: Locked) -> Path:
+    return folder / f"{package.name}.deb"
 
 
 def debian_sources(release: str) -> list[str]:
@@ -92,7 +173,7 @@ def _line(uri: str, suite: str) -> str:
 
 def _index_entry(folder: Path, package: Locked) -> str:
     """A fetched package's own fields, and where it lies."""
-    deb = folder / f"{package.name}.deb"
+    deb = _file(folder, package)
     fields, size = run(["dpkg-deb", "--field", deb]).strip(), deb.stat().st_size
     return f"{fields}\nFilename: ./{deb.name}\nSize: {size}\nSHA256: {package.sha256}\n"
 
@@ -127,56 +208,20 @@ class Apt:
         self._options = [part for pair in pairs for part in ("-o", pair)]
         self.run("update", "-qq")
 
-    def run(self, *arguments: str, cwd: Path | None = None, hint: str = HINT) -> str:
+    def run(self, *arguments: str) -> str:
         """The output of `apt-get ARGUMENTS`.
 
         Raises:
             CommandFailed: it fails.
         """
-        return run(["apt-get", *self._options, *arguments], cwd=cwd, hint=hint)
-
-    def download(self, packages: Iterable[Locked], target: Path, hint: str) -> None:
-        """Fetch the packages into `target` as `<name>.deb`, each checked against its sha256.
-
-        Raises:
-            CommandFailed: a locked version isn't offered, or its bytes aren't the locked ones.
-        """
-        wanted = list(packages)
-        exact = [f"{each.name}={each.version}" for each in wanted]
-        self.run("download", "-qq", *exact, cwd=target, hint=hint)
-        for package in wanted:
-            deb = next(target.glob(f"{package.name}_*.deb"), None)
-            if deb is None:
-                raise CommandFailed(f"not fetched: {package.name}\n{hint}")
-            with deb.open("rb") as content:
-                found = hashlib.file_digest(content, "sha256").hexdigest()
-            if found != package.sha256:
-                raise CommandFailed(f"{deb.name}: sha256 {found}, locked {package.sha256}\n{hint}")
-            deb.rename(target / f"{package.name}.deb")
-
-    def repository(self, packages: Iterable[Locked], target: Path, release: str, hint: str) -> str:
-        """Fetch the packages into `target`, a repository of these alone; its apt line.
-
-        Its index is what deb822(5) and "Debian Repository Format" ask of a flat repository.
-
-        Raises:
-            CommandFailed: as `download`.
-        """
-        wanted = list(packages)
-        self.download(wanted, target, hint)
-        index = "\n".join(_index_entry(target, each) for each in wanted).encode()
-        (target / "Packages").write_bytes(index)
-        (target / "Release").write_text(
-            f"Suite: {release}\nCodename: {release}\nArchitectures: amd64\nSHA256:\n"
-            f" {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
-        )
-        return f"deb [trusted=yes] copy:{quote(str(target))} ./"
+        return run(["apt-get", *self._options, *arguments], hint=HINT)
 
     def resolve(self, *packages: str) -> Iterator[Locked]:
         """What apt would install for `packages` on an empty system."""
         for line in self.run("install", "-y", "--print-uris", *packages).splitlines():
             if match := URI_LINE.match(line):
-                yield Locked(match["name"], unquote(match["version"]), match["sha"])
+                version, path = unquote(match["version"]), unquote(match["path"])
+                yield Locked(match["name"], version, match["sha"], path)
 
 
 def lock_anew(
@@ -196,4 +241,5 @@ def lock_anew(
     """
     with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
         found = Apt(Path(scratch) / "apt", sources, default_release).resolve(*requests)
-        write_lock(path, [each for each in found if not dropped(each.name)])
+        kept = tuple(each for each in found if not dropped(each.name))
+    Lock(datetime.now(UTC).strftime(TIME), kept).write(path)

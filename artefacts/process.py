@@ -38,6 +38,12 @@ class CommandFailed(RuntimeError):
         self.code = code
 
 
+def full_disk(folder: Path) -> str:
+    """What to do if the file system of `folder` is full, else "". Not every program says it."""
+    full = shutil.disk_usage(folder).free < FULL
+    return f"the file system of {folder} is full; free space there" if full else ""
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -88,8 +94,8 @@ def run(
         streams = log.read_bytes() if log is not None else done.stderr or done.stdout or b""
         text = streams.decode(errors="replace")
         what = f"exit code {done.returncode}"
-        if log is not None and shutil.disk_usage(log.parent).free < FULL:
-            hint = f"the file system of {log.parent} is full; free space there"
+        if log is not None:
+            hint = full_disk(log.parent) or hint
         raise CommandFailed(_message(command, what, text, hint), done.returncode)
     return (done.stdout or b"").decode(errors="replace")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from artefacts import cached, digest, run
 from artefacts import environment as own_environment
-from artefacts.debian import MOVED_ON, Apt, debian_sources, lock_anew, read_lock
+from artefacts.debian import Lock, debian_sources, lock_anew
 
 RELEASE = "trixie"
 BACKPORTS = f"{RELEASE}-backports"
@@ -41,7 +41,7 @@ exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 qemu-system-x86_64 \\
 
 def emulator() -> Path:
     """The folder with `qemu-system-x86_64`, fetched if it is not in the cache (seconds)."""
-    key = digest(LOCK, CORRECTION, WRAPPER)
+    key = digest(Lock.read(LOCK).key, CORRECTION, WRAPPER)
     return cached("emulator", key, _build, title="qemu for the lab machine")
 
 
@@ -53,8 +53,7 @@ def environment() -> dict[str, str]:
 
 def _build(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        apt = Apt(Path(scratch) / "apt", _sources(), BACKPORTS)
-        apt.download(read_lock(LOCK), Path(scratch), MOVED_ON)
+        Lock.read(LOCK).fetch(Path(scratch), _sources())
         for deb in sorted(Path(scratch).glob("*.deb")):
             run(["dpkg-deb", "-x", deb, folder / "root"])
     correction = folder / "root" / LIBRARIES / "svm.so"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artefacts import cached, digest, fetch_wheel, run
-from artefacts.debian import HINT, MOVED_ON, Apt, debian_sources, lock_anew, read_lock
+from artefacts.debian import HINT, Lock, debian_sources, lock_anew
 from artefacts.namespace import as_root, remove_tree
 
 RELEASE = "bookworm"
@@ -34,7 +34,7 @@ PACKAGES = (
     "openvswitch-switch", "mdadm", "lvm2", "nbd-client",
     # virtualbmc, a wheel, plays the nodes' BMCs.
     "python3-minimal", "python3-libvirt", "python3-pyghmi", "python3-zmq", "python3-pbr",
-    "ipmitool",
+    "ipmitool", "chrony",
     "openssh-server", "curl", "iputils-ping", "udhcpc", "socat", "tcpdump", "xz-utils", "zstd",
 )  # fmt: skip
 
@@ -48,10 +48,11 @@ LEFT_OUT = (
     "/usr/bin/qemu-system-i386",  # libvirt asks each qemu for its capabilities, 12 s under TCG
 )  # fmt: skip
 
-ENABLED = ("lab-uplink.service",)
+ENABLED = ("lab-uplink.service", "lab-clock.service")
 
 # openvswitch-switch requires it: masked, ovs-vswitchd would silently not be started either.
-DISABLED = ("ovs-record-hostname.service",)
+# Each rack's own chronyd tells the time (equipment), and lab-clock.service keeps it.
+DISABLED = ("ovs-record-hostname.service", "chrony.service")
 
 # What a lab machine has no use for: each costs boot time, idle wake-ups, or both. Never mask
 # what a needed unit requires (libvirtd: virtlogd.socket, virtlockd.socket).
@@ -100,7 +101,7 @@ def machine_image() -> MachineImage:
     Raises:
         CommandFailed: when mmdebstrap or mkfs.ext4 fail; the message has their last lines.
     """
-    key = digest(Path(__file__), LOCK, ROOT_TREE)
+    key = digest(Path(__file__), Lock.read(LOCK).key, ROOT_TREE)
     title = "building the lab machine's image (Debian packages, about a minute)"
     return MachineImage(cached("labmachine", key, _build, title=title))
 
@@ -117,8 +118,7 @@ def _build(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         debs = Path(scratch) / "debs"
         debs.mkdir()
-        apt = Apt(Path(scratch) / "apt", debian_sources(RELEASE))
-        source = apt.repository(read_lock(LOCK), debs, RELEASE, MOVED_ON)
+        source = Lock.read(LOCK).repository(debs, debian_sources(RELEASE), RELEASE)
         run(as_root(*mmdebstrap_argv(tree, overlay, [source])), log=log, hint=HINT)
     # root can make device nodes, root of a namespace can't; the machine's kernel brings its own
     run(as_root("find", tree / "dev", "-mindepth", "1", "-delete"))

@@ -9,7 +9,7 @@ import pytest
 
 from alpine import cpio, elf
 from alpine.alpinepackages import parse_installed
-from alpine.debian import locked, requests
+from alpine.debian import lock, requests
 from alpine.debianpackages import apk_name, apk_version, control_depends
 from alpine.image import image_key, role_folders
 from alpine.kernel import choose_modules, module_name
@@ -42,7 +42,7 @@ def test_dependencies_take_the_first_known_alternative() -> None:
 
 
 def test_every_request_is_locked() -> None:
-    assert set(requests()) <= {package.name for package in locked()}
+    assert set(requests()) <= {package.name for package in lock().packages}
 
 
 def test_installed_database() -> None:

@@ -1,12 +1,16 @@
 """Debian's mirrors on systems of all kinds, and locked packages."""
 
 import hashlib
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from artefacts import CommandFailed, debian
-from artefacts.debian import Locked, read_lock, write_lock
+from artefacts.debian import Lock, Locked
 
 SIGNED = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
 DEBIANS_OWN = ["what mmdebstrap has"]
@@ -68,44 +72,84 @@ def test_apt_that_fails_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     assert debian.debian_sources("trixie") == DEBIANS_OWN
 
 
+WRITTEN = "20261201T110220Z"
+
+
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
-    packages = [Locked("b", "1:2~x+y", "ff"), Locked("a", "3", "ee")]
-    write_lock(tmp_path / "lock", packages)
-    assert read_lock(tmp_path / "lock") == sorted(packages, key=lambda each: each.name)
+    a, b = Locked("a", "3", "ee", "pool/a"), Locked("b", "1:2~x+y", "ff", "pool/b")
+    Lock(WRITTEN, (b, a)).write(tmp_path / "lock")
+    assert Lock.read(tmp_path / "lock") == Lock(WRITTEN, (a, b))
+
+
+def test_a_lock_of_an_older_form_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("# name version sha256; written by make locks\na 3 ee\n")
+    with pytest.raises(ValueError, match="run `make locks`"):
+        Lock.read(tmp_path / "lock")
+
+
+def test_the_key_follows_packages_and_no_mirrors() -> None:
+    lock = Lock(WRITTEN, (Locked("a", "3", "ee", "pool/a"),))
+    assert Lock("20270101T000000Z", (Locked("a", "3", "ee", "pool/x/a"),)).key == lock.key
+    assert Lock(WRITTEN, (Locked("a", "3", "ff", "pool/a"),)).key != lock.key
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server's address, and the folder that it serves."""
+    root = tmp_path / "served"
+    root.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}", root
+        server.shutdown()
+
+
+def _lay(folder: Path, name: str, content: bytes = b"a package") -> Locked:
+    path = f"pool/main/{name}/{name}_1+x~1_amd64.deb"
+    (folder / path).parent.mkdir(parents=True)
+    (folder / path).write_bytes(content)
+    return Locked(name, "1:1+x~1", hashlib.sha256(b"a package").hexdigest(), path)
+
+
+def test_what_a_mirror_lacks_is_in_the_archive_as_it_was_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, served: tuple[str, Path]
+) -> None:
+    address, root = served
+    monkeypatch.setattr(debian, "ARCHIVE", f"{address}/archive")
+    kept = (
+        _lay(root / "mirror", "new"),
+        _lay(root / f"archive/debian/{WRITTEN}", "superseded"),
+        _lay(root / f"archive/debian-security/{WRITTEN}", "mended"),
+    )
+    Lock(WRITTEN, kept).fetch(tmp_path, [f"{SIGNED} {address}/mirror trixie main"])
+    assert {each.name for each in tmp_path.glob("*.deb")} == {
+        "new.deb", "superseded.deb", "mended.deb"
+    }  # fmt: skip
 
 
 def test_other_bytes_than_the_locked_ones_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, served: tuple[str, Path]
 ) -> None:
-    def run(argv: list[str], cwd: Path | None = None, hint: str = "") -> str:
-        if "download" in argv and cwd:
-            (cwd / "a_1%3a3_amd64.deb").write_bytes(b"other")
-        return ""
-
-    monkeypatch.setattr(debian, "run", run)
-    apt = debian.Apt(tmp_path / "apt", [])
-    with pytest.raises(CommandFailed, match="locked ee\nrun the refresh"):
-        apt.download([Locked("a", "1:3", "ee")], tmp_path, "run the refresh")
-    with pytest.raises(CommandFailed, match="not fetched: b"):
-        apt.download([Locked("b", "1", "ee")], tmp_path / "apt", "")
+    address, root = served
+    monkeypatch.setattr(debian, "ARCHIVE", f"{address}/archive")
+    lock = Lock(WRITTEN, (_lay(root / "mirror", "a"), _lay(root / "mirror", "b", b"other")))
+    with pytest.raises(CommandFailed, match=r"not fetched: b 1:1\+x~1\n.*make locks"):
+        lock.fetch(tmp_path, [f"{SIGNED} {address}/mirror trixie main"])
+    assert [each.name for each in tmp_path.glob("*.deb")] == ["a.deb"]
 
 
 def test_a_repository_has_an_index_of_its_packages_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    content = b"a package"
-    sha256 = hashlib.sha256(content).hexdigest()
-
-    def run(argv: list[str], cwd: Path | None = None, hint: str = "") -> str:
-        if "download" in argv and cwd:
-            (cwd / "a_1%3a3_amd64.deb").write_bytes(content)
-        return "Package: a\nVersion: 1:3\n" if "--field" in argv else ""
-
-    monkeypatch.setattr(debian, "run", run)
+    monkeypatch.setattr(debian, "run", lambda _argv: "Package: a\nVersion: 1:3\n")
     folder = tmp_path / "with blanks"
     folder.mkdir()
-    apt = debian.Apt(tmp_path / "apt", [])
-    line = apt.repository([Locked("a", "1:3", sha256)], folder, "bookworm", "")
+    content = b"a package"
+    (folder / "a.deb").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    lock = Lock(WRITTEN, (Locked("a", "1:3", sha256, "pool/a"),))
+    line = lock.repository(folder, [], "bookworm")
     assert line == f"deb [trusted=yes] copy:{tmp_path}/with%20blanks ./"
     index = (folder / "Packages").read_text()
     assert index == (f"Package: a\nVersion: 1:3\nFilename: ./a.deb\nSize: 9\nSHA256: {sha256}\n")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from artefacts.debian import read_lock
+from artefacts.debian import Lock
 from labmachine import accelerator, emulator
 from labmachine.accelerator import Verdict
 from labmachine.image import MachineImage
 
 
 def test_qemu_is_pinned() -> None:
-    locked = {each.name: each for each in read_lock(emulator.LOCK)}
+    locked = {each.name: each for each in Lock.read(emulator.LOCK).packages}
     assert set(emulator.PACKAGES) <= locked.keys()
     assert all(len(each.sha256) == 64 for each in locked.values())
 
