@@ -1,5 +1,5 @@
 /*
- * Preloaded into the lab machine's qemu: three corrections of its emulated SVM, explained in
+ * Preloaded into the lab machine's qemu: four corrections of its emulated SVM, explained in
  * docs/decisions/0003-qemu-from-backports.md. Each refuses to start with a qemu it doesn't fit.
  *
  * VMRUN: helper_vmrun leaves the vector that it injected in the CPU's exception_index. If the CPU
@@ -14,12 +14,20 @@
  * RDMSR of DEBUGCTL: a node's KVM reads it before each entry of its guest, and the lab machine's KVM
  * intercepts that. It holds 0 at every level here, qemu doesn't implement it, so 0 is the answer.
  *
+ * Loading a saved state: cpu_post_load (target/i386/machine.c) asks of each CPU that is in a guest for
+ * what the host's KVM would know of that guest, under emulation too, where there is none. It isn't
+ * shown the bit that says so.
+ *
  * qemu exports these symbols for its own modules.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* CPUX86State begins with the general registers. */
 enum { RAX = 0, RCX = 1, RDX = 2 };
@@ -54,6 +62,27 @@ extern struct {
     uint64_t tcg_features, unmigratable, migratable, not_by_default;
 } feature_word_info[];
 
+/* VMStateField and VMStateDescription of include/migration/vmstate.h in qemu, and in the CPU's the
+ * place of env.hflags. */
+typedef int post_load(void *cpu, int version);
+struct field {
+    const char *name;
+    size_t offset, size;
+    const void *others[9];
+};
+extern struct {
+    const char *name;
+    bool unmigratable, early_setup;
+    int version_id, minimum_version_id, priority;
+    const void *pre_load, *pre_load_errp;
+    post_load *post_load;
+    const void *others[6];
+    const struct field *fields;
+} vmstate_x86_cpu;
+enum { HFLAGS = 3 };
+#define IN_A_GUEST (1u << 21) /* HF_GUEST_MASK of target/i386/cpu.h in qemu */
+static post_load *cpu_post_load;
+
 /* AMD64 Architecture Programmer's Manual, volume 3, Fn8000_000A_EDX. */
 #define SVM_LEAF 0x8000000au
 #define OFFERED 0x10010001u /* NPT, VGIF, SVME_ADDR_CHK */
@@ -80,6 +109,30 @@ static void rdmsr(cpu_state *env)
         helper_rdmsr(env); /* a tail call: it finds the instruction by its return address */
 }
 
+static int post_load_as_no_guest(void *cpu, int version)
+{
+    uint32_t *hflags = (void *)((char *)cpu + vmstate_x86_cpu.fields[HFLAGS].offset);
+    uint32_t in_a_guest = *hflags & IN_A_GUEST;
+
+    *hflags &= ~IN_A_GUEST;
+    int result = cpu_post_load(cpu, version);
+    *hflags |= in_a_guest;
+    return result;
+}
+
+/* The description is constant: the loader has made its pages read-only. */
+static void take_over_post_load(void)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t start = (uintptr_t)&vmstate_x86_cpu.post_load & ~(page - 1);
+
+    if (mprotect((void *)start, page, PROT_READ | PROT_WRITE))
+        unfit("keeps what loads a saved CPU to itself");
+    cpu_post_load = vmstate_x86_cpu.post_load;
+    vmstate_x86_cpu.post_load = post_load_as_no_guest;
+    mprotect((void *)start, page, PROT_READ);
+}
+
 __attribute__((constructor)) static void correct(void)
 {
     if (helper_info_vmrun.func != helper_vmrun)
@@ -93,4 +146,10 @@ __attribute__((constructor)) static void correct(void)
         feature_word_info[FEAT_SVM].tcg_features != OFFERED)
         unfit("offers other SVM features");
     feature_word_info[FEAT_SVM].tcg_features |= VIRTUAL_VMLOAD_VMSAVE;
+    const struct field *hflags = &vmstate_x86_cpu.fields[HFLAGS];
+    if (strcmp(vmstate_x86_cpu.name, "cpu") || vmstate_x86_cpu.version_id != 12 ||
+        strcmp(hflags->name, "env.hflags") || hflags->size != sizeof(uint32_t) ||
+        !vmstate_x86_cpu.post_load)
+        unfit("saves a CPU in another way");
+    take_over_post_load();
 }
