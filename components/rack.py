@@ -128,8 +128,10 @@ class Rack(pulumi.ComponentResource):
         equipment_command(self._settings, guard, lan)
 
     def _make_stations(self) -> None:
-        """The hosts on isp and ipmi that aren't machines of the topology."""
+        """The hosts on lan, isp and ipmi that aren't machines of the topology."""
         stack, settings = self._settings.stack, self._settings
+        lan = pulumi.ResourceOptions(parent=self, depends_on=[self._networks["lan"]])
+        equipment_command(settings, equipment.ntp(stack, self._topology), lan)
         if beyond := equipment.provider(stack, self._topology):
             isp = pulumi.ResourceOptions(parent=self, depends_on=[self._networks["isp"]])
             equipment_command(settings, beyond, isp)

@@ -1,6 +1,6 @@
 """Who has which address.
 
-Owns host numbers that are not a machine's own (the lab machine, the provider), the virtual lab
+Owns host numbers that are not a machine's own (the lab machine, NTP, the provider), the virtual lab
 machine's uplink, and how a number becomes an address. Leaves the numbers of machines to the
 topology file.
 """
@@ -16,6 +16,7 @@ LAB_MACHINE_NETWORKS = ("lan", "ipmi")
 # The virtual lab machine's way to the machine it runs on: qemu's user network (qemu(1), -netdev).
 LAB_UPLINK = IPv4Network("10.0.2.0/24")
 BOOT_HOST = 253  # on lan, where there is a control plane: whoever is the boot server
+NTP_HOST = 252  # on lan: the time, as the lab machine has it
 PROVIDER_HOST = 254  # the stand-in host's on isp: what lies beyond the firewall
 DYNAMIC_HOSTS = (200, 239)  # offered to MAC addresses the topology doesn't know
 
@@ -97,6 +98,11 @@ def lab_machine(topology: Topology, network: str) -> IPv4Interface:
 def bmc(topology: Topology, server: Server) -> IPv4Interface:
     """A server's BMC, on ipmi."""
     return interface(topology, "ipmi", server.bmc)
+
+
+def ntp(topology: Topology) -> IPv4Interface:
+    """The NTP server, on lan."""
+    return interface(topology, "lan", NTP_HOST)
 
 
 def provider(topology: Topology) -> IPv4Interface:

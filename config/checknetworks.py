@@ -13,6 +13,7 @@ from config.addressing import (
     DYNAMIC_HOSTS,
     LAB_MACHINE_HOST,
     LAB_MACHINE_NETWORKS,
+    NTP_HOST,
     PROVIDER_HOST,
 )
 from config.errors import Problem, shown
@@ -65,6 +66,7 @@ def _ranges(topology: Topology) -> Iterator[Problem]:
 
 def _numbers(topology: Topology) -> Iterator[Problem]:
     taken = {(each, LAB_MACHINE_HOST): "the lab machine" for each in LAB_MACHINE_NETWORKS}
+    taken["lan", NTP_HOST] = "the NTP server"
     taken["isp", PROVIDER_HOST] = "the provider"
     if topology.founder:
         taken["lan", BOOT_HOST] = "whoever is the boot server"

@@ -54,6 +54,11 @@ def bmcs(stack: str) -> str:
     return f"{prefix(stack)}-bmcs"
 
 
+def ntp(stack: str) -> str:
+    """Where the NTP server runs: its namespace and its port, at most 15 bytes."""
+    return f"{prefix(stack)}-ntp"
+
+
 def domain(stack: str, machine: str) -> str:
     """The libvirt domain of a machine that runs on the lab machine."""
     return f"{stack}-{machine}"

@@ -13,6 +13,7 @@ from config.consul import GOSSIP_PORT, RPC_PORT
 from config.topology import Firewall, Node, Topology
 
 HTTP_PORT = 80  # the boot server's and the containers' (IANA: http)
+NTP_PORT = 123  # IANA: ntp
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,12 @@ def _reach(topology: Topology) -> Iterator[Allowed]:
 
 
 def _elsewhere(topology: Topology) -> Iterator[Allowed]:
-    """Machines that boot elsewhere than on lan: the boot server, and consul's agents."""
+    """Machines that boot elsewhere than on lan: the boot server, the time, consul's agents."""
     for node in topology.of(Node).values():
         network = node.networks[0]
         if network != "lan":
             yield Allowed(network, "lan", addressing.boot_address(topology).ip, HTTP_PORT)
+            yield Allowed(network, "lan", addressing.ntp(topology).ip, NTP_PORT, "udp")
             if topology.founder:
                 lan = topology.networks["lan"].cidr
                 yield Allowed(network, "lan", lan, RPC_PORT)

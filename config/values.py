@@ -29,7 +29,16 @@ NAME = r"[a-z]([a-z0-9-]{0,13}[a-z0-9])?"  # RFC 1123, 2.1: no dash at its end
 # Where a name of this project's own stands beside the machines': ssh_config, /etc/hosts, `lab`'s
 # arguments; and what hosts(5) has on Debian.
 RESERVED = frozenset(
-    ["labmachine", "all", "localhost", "provider", "ip6-localhost", "ip6-loopback", "ip6-allnodes"]
+    [
+        "labmachine",
+        "all",
+        "localhost",
+        "ntp",
+        "provider",
+        "ip6-localhost",
+        "ip6-loopback",
+        "ip6-allnodes",
+    ]
 )
 # lvm(8), VALID NAMES: volumes named so are LVM's own. A machine's name begins its volumes'.
 LVM_RESERVED = ("snapshot", "pvmove")

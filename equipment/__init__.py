@@ -139,12 +139,27 @@ def provider(stack: str, topology: Topology) -> Equipment | None:
     return None
 
 
+def ntp(stack: str, topology: Topology) -> Equipment:
+    """The rack's NTP server: the lab machine's time on lan (chronyd(8), -x: it sets no clock).
+
+    Whoever isn't on lan asks by the router.
+    """
+    bridge, name, tag = names.bridge(stack, "lan"), names.ntp(stack), names.owner_tag(stack)
+    # Beside the files of the lab machine's own chronyd: AppArmor lets it have none elsewhere.
+    files = (f"pidfile /run/chrony/{name}.pid", f"bindcmdaddress /run/chrony/{name}.sock")
+    program = ("chronyd", "-x", "-d", "allow", "local stratum 10", "cmdport 0", *files)
+    router = addressing.gateway(topology, "lan")
+    apply = (bridge, name, tag, str(router or "-"), str(addressing.ntp(topology)), *program)
+    return Equipment("ntp", "station", apply, (bridge, name, tag))
+
+
 def everything(stack: str, topology: Topology) -> Iterator[Equipment]:
     """All of it, each after what it stands on."""
     for network in topology.networks:
         yield switch(stack, topology, network)
         yield from lines(stack, topology, network).values()
     yield dhcp_guard(stack, topology)
+    yield ntp(stack, topology)
     yield from filter(None, (provider(stack, topology), bmcs(stack, topology)))
     yield array(stack, topology)
     yield from volumes(stack, topology).values()

@@ -21,6 +21,7 @@ inside() {
 apply() {
     gateway=$1 addresses=$2
     shift 2
+    command -v "$1" >/dev/null || refuse "the lab machine has no $1; install it there"
     found=$(owner)
     if [ -z "$found" ]; then
         ovs-vsctl --timeout=60 add-port "$bridge" "$name" -- \

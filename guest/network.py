@@ -1,4 +1,4 @@
-"""A machine's network files: interfaces, hosts.
+"""A machine's network files: interfaces, hosts, whom it asks for the time.
 
 Owns which interface carries which address, bridge, gateway and route. Leaves the addresses
 to `config.addressing`, and packet filters and DHCP to `settings`.
@@ -109,6 +109,7 @@ def interfaces(stack: str, topology: Topology, name: str) -> str:
 def hosts(topology: Topology) -> str:
     """/etc/hosts: every machine by its management address, containers by theirs."""
     lines = ["127.0.0.1 localhost", f"{addressing.lab_machine(topology, 'lan').ip} labmachine"]
+    lines.append(f"{addressing.ntp(topology).ip} ntp")
     if "isp" in topology.networks:
         lines.append(f"{addressing.provider(topology).ip} provider")
     for name in topology.machines:
@@ -116,3 +117,8 @@ def hosts(topology: Topology) -> str:
     for inner, container in topology.containers.items():
         lines.append(f"{addressing.container(topology, container.host).ip} {inner}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def chrony(topology: Topology) -> str:
+    """/etc/chrony/chrony.conf: whom it asks for the time."""
+    return render("chrony.conf", server=addressing.ntp(topology).ip)

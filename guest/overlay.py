@@ -50,6 +50,7 @@ class _Entry:
 
 def _files(stack: str, topology: Topology, name: str) -> list[_Entry]:
     texts = {
+        "etc/chrony/chrony.conf": network.chrony(topology),
         "etc/hostname": f"{name}\n",
         "etc/hosts": network.hosts(topology),
         "etc/network/interfaces": network.interfaces(stack, topology, name),
@@ -70,7 +71,7 @@ def _secrets(keys: MachineKeys) -> list[_Entry]:
 
 def _links(topology: Topology, name: str) -> list[_Entry]:
     extra = consul.image_folders(topology)
-    default = ("sshd", *rolefiles.services(topology.machines[name].role, extra))
+    default = ("chronyd", "sshd", *rolefiles.services(topology.machines[name].role, extra))
     levels = {"boot": BOOT_SERVICES, "default": default}
     return [
         _Entry(f"etc/runlevels/{level}/{service}", LINK_MODE, link=f"/etc/init.d/{service}")

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -158,3 +159,16 @@ def test_a_long_stack_s_array_name_fits_md_s_superblock() -> None:
     text = settings.files(stack, RACK, "storage1")["etc/rack/array.conf"]
     values = dict(line.split("=") for line in text.splitlines())
     assert len(f"{values['homehost']}:{values['name']}") <= 32
+
+
+def test_what_a_service_needs_is_written_as_rack_converge_reads_it() -> None:
+    """A service whose file has changed is started anew, if its line has that form."""
+    scripts = [each for each in rolefiles.GUEST.rglob("root/etc/init.d/*") if each.is_file()]
+    lines = [
+        line
+        for script in scripts
+        for line in script.read_text().splitlines()
+        if line.startswith("required_files")
+    ]
+    assert len(lines) > 3
+    assert [line for line in lines if not re.fullmatch('required_files="[^"]+"', line)] == []

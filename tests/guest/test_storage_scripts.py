@@ -149,3 +149,11 @@ def test_a_foreign_group_is_refused(san: Sandbox) -> None:
     done = san.run("san-volume", "start")
     assert done.returncode == 1
     assert "holds something else (other)" in done.stderr
+
+
+def test_what_a_san_has_answered_is_on_its_disks(san: Sandbox) -> None:
+    """A client goes on where the SAN loses its power, and doesn't write again what was answered."""
+    san.fake("lvs", "echo web; echo share")
+    exports = san.run("san-volume", "exports").stdout.split("[")[2:]
+    assert [each.split("]")[0] for each in exports] == ["web", "share"]
+    assert all("sync = true\n" in each for each in exports)

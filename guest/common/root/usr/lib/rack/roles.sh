@@ -38,9 +38,9 @@ wait_for() {
 }
 
 # put FILE: standard input becomes the file, whole or not at all. It is on the disk before it gets
-# its name, which a power cut would otherwise leave without a content.
+# its name, which a power cut would otherwise leave without a content, and so is the name at the end.
 put() {
-    cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"
+    cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1" && sync "${1%/*}"
 }
 
 # sum_of FILE: its sha256.
