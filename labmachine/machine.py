@@ -143,7 +143,7 @@ def _create(settings: LabMachine, state: State, image: MachineImage) -> None:
     """Whatever the machine needs and isn't there: keys, root overlay, disks."""
     state.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     state.folder.chmod(0o700)
-    make_keys(settings, state)
+    make_keys(state)
     if not state.layer.exists():
         layers.make_lowest(state)
     for name, size in settings.disks.items():

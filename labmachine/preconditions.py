@@ -37,11 +37,13 @@ def check(settings: LabMachine, state: State) -> None:
 
 
 def problems(settings: LabMachine, state: State) -> Iterator[Problem]:
-    """Why a machine that is off couldn't be started now; looks only."""
+    """Why the machine couldn't be started now, in place of itself if it runs; looks only."""
+    pid = state.pid()
     yield from _programs()
-    yield from _memory(settings)
+    yield from _memory(settings, held=_memory_of(pid) if pid else 0)
     yield from _space(settings, state)
-    yield from _port(settings)
+    if not (pid and _has_port(pid, settings)):
+        yield from _port(settings)
 
 
 def _programs() -> Iterator[Problem]:
@@ -50,8 +52,8 @@ def _programs() -> Iterator[Problem]:
             yield Problem("(this machine)", program, "this program must be on PATH", remedy)
 
 
-def _memory(settings: LabMachine) -> Iterator[Problem]:
-    available = available_memory()
+def _memory(settings: LabMachine, held: int) -> Iterator[Problem]:
+    available = available_memory() + held
     if settings.memory + QEMU_ROOM > available:
         yield Problem(
             "memory", f"{settings.memory // MIB} MiB",
@@ -83,6 +85,18 @@ def _port(settings: LabMachine) -> Iterator[Problem]:
                 "ssh_port", settings.ssh_port, f"a free port on 127.0.0.1 ({error.strerror})",
                 "choose another in labmachine.yaml, or stop what listens there",
             )  # fmt: skip
+
+
+def _memory_of(pid: int) -> int:
+    """The bytes that are free when a process ends (proc(5), /proc/pid/status)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return sum(int(fields[name].split()[0]) << 10 for name in ("RssAnon", "RssShmem"))
+
+
+def _has_port(pid: int, settings: LabMachine) -> bool:
+    """Whether it is this qemu that has the port (`machine_argv`)."""
+    return f":{settings.ssh_port}-" in Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def available_memory() -> int:

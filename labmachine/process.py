@@ -18,6 +18,7 @@ from labmachine.accelerator import accelerator
 from labmachine.emulator import environment
 from labmachine.image import MachineImage
 from labmachine.qemu import machine_argv
+from labmachine.ssh import tell_host_key
 from labmachine.state import State
 
 QUIT_DEADLINE_S = 10.0
@@ -39,6 +40,7 @@ def locked(state: State) -> Iterator[None]:
 def start(settings: LabMachine, state: State, image: MachineImage, *, paused: bool = False) -> None:
     """Start qemu; `paused`: before the machine's first instruction."""
     verdict = accelerator(image)
+    tell_host_key(settings, state)
     for stale in (state.pidfile, state.qmp, state.console, state.console_log):
         stale.unlink(missing_ok=True)
     speed = "" if verdict.accelerator == "kvm" else f"; KVM isn't usable: {verdict.reason}"

@@ -18,6 +18,7 @@ from typing import Any
 
 from artefacts import run, step
 from artefacts.namespace import remove_tree
+from artefacts.process import full_disk
 from config.files import write
 from config.labmachine import LabMachine
 from labmachine import layers, preconditions, process, qmp, snapshots
@@ -32,6 +33,7 @@ PAUSED = "paused"  # qemu's word for a machine that was stopped
 SYSTEM = "system"  # its name for the disk that the machine boots from
 NODE = "memory"
 NAMED: dict[str, Any] = {"node-name": NODE}  # qemu's name for the file that memory goes to
+LAYER = "layer-"  # its names for disks begin so, but for those it was started on
 TAG = "moment"
 SPARE = 1 << 30  # beside the memory: the state of the devices
 JOB_S = 600.0  # qemu answers nobody while it writes or reads memory
@@ -96,11 +98,11 @@ def restore(name: str, outside: Outside, settings: LabMachine, state: State) -> 
         verdict = accelerator(MachineImage(state.layers / found.layer / "image"))
         now = snapshots.hardware(settings, MachineImage(state.image), verdict.accelerator)
         snapshots.require_fitting(found, now)
+        preconditions.check(settings, state)
         before, above = layers.current(state), layers.make_over(state, found.layer)
         write(state.restoring, name)
         process.cut(state)
         try:
-            preconditions.check(settings, state)
             layers.make_current(state, above)
             if found.warm:
                 process.start(settings, state, MachineImage(state.image), paused=True)
@@ -177,14 +179,14 @@ def settle(state: State) -> None:
 
 def _follow(state: State) -> None:
     """Let `current` lead to where qemu writes: after a save that was killed it knows better."""
-    written = next(
-        Path(each["inserted"]["file"])
+    node = next(
+        str(each["inserted"]["node-name"])
         for each in qmp.execute(state.qmp, "query-block", JOB_S)
         if each["device"] == SYSTEM
     )
-    layer = (state.folder / written).resolve().parent
-    if layer.parent == state.layers.resolve() and layer.name != layers.current(state):
-        layers.make_current(state, layer.name)
+    written = _layer_of(node)
+    if written and written != layers.current(state):
+        layers.make_current(state, written)
 
 
 def clean(state: State) -> None:
@@ -213,7 +215,10 @@ def _write_memory(settings: LabMachine, state: State, file: Path) -> None:
     size = settings.memory + SPARE
     run(["qemu-img", "create", "-q", "-f", "qcow2", file, str(size)])
     with _node(state, file):
-        _job(state, "snapshot-save")
+        try:
+            _job(state, "snapshot-save")
+        except MachineError as error:  # qemu says "Input/output error"
+            raise MachineError(full_disk(file.parent) or str(error)) from error
     run(["sync", file])
 
 
@@ -262,19 +267,33 @@ def _status_of(state: State, job: str) -> dict[str, Any]:
 
 def _write_to(state: State, layer: str) -> None:
     """Let the machine that runs write to another layer, all disks at one moment."""
-    folder = state.layers / layer
     actions = [
         {
             "type": "blockdev-snapshot-sync",
             "data": {
                 "device": SYSTEM if file.stem == "root" else file.stem.removeprefix("disk-"),
                 "snapshot-file": str(file), "format": "qcow2", "mode": "existing",
+                "snapshot-node-name": _node_of(layer, number),
             },
         }
-        for file in layers.disks(folder)
+        for number, file in enumerate(layers.disks(state.layers / layer))
     ]  # fmt: skip
     qmp.execute(state.qmp, "transaction", actions=actions)
     layers.make_current(state, layer)
+
+
+def _node_of(layer: str, disk: int) -> str:
+    """qemu's name for a disk of a layer, 31 characters at most.
+
+    It is what qemu tells of a layer for sure: of a file it tells all options, as JSON, where what
+    lies below isn't what the file's own head says.
+    """
+    return f"{LAYER}{layer}-{disk}"
+
+
+def _layer_of(node: str) -> str:
+    """The layer that such a name is of, or "": the one that qemu was started on."""
+    return node.removeprefix(LAYER).split("-")[0] if node.startswith(LAYER) else ""
 
 
 def _on_kvm(state: State) -> bool:

@@ -32,13 +32,15 @@ DEVICES = ("-machine", "-accel", "-cpu", "-smp", "-m", "-device", "-serial")
 class Label:
     """What a person sees of a snapshot.
 
-    `commit`: the project's, "" where git can't tell; `stacks`: those that were raised there.
+    `commit`: the project's, "" where git can't tell; `stacks`: those that were raised there;
+    `inputs`: of a rack as it was raised what it was made from, a digest, else "".
     """
 
     name: str
     note: str
     commit: str
     stacks: tuple[str, ...]
+    inputs: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def all_of(state: State) -> Iterator[Snapshot]:
     """Those that are whole, by name."""
     for file in sorted(state.snapshots.glob(f"[!.]*/{NOTES}")):
         noted = json.loads(file.read_text())
-        yield Snapshot(**{**noted, "stacks": tuple(noted["stacks"])})
+        yield Snapshot(**{"inputs": "", **noted, "stacks": tuple(noted["stacks"])})
 
 
 def named(state: State, name: str) -> Snapshot:

@@ -9,19 +9,24 @@ import tempfile
 from pathlib import Path
 
 from artefacts import CommandFailed, run
+from config.files import write
 from config.labmachine import LabMachine
 from labmachine.state import State
 
 HOST = "127.0.0.1"
 
 
-def make_keys(settings: LabMachine, state: State) -> None:
-    """Make the login key, the machine's host key and known_hosts, where missing or torn."""
+def make_keys(state: State) -> None:
+    """Make the login key and the machine's host key, where missing or torn."""
     for path, comment in ((state.private_key, "lab"), (state.host_key, "labmachine")):
         if not _is_whole(path):
             _make_pair(path, comment)
+
+
+def tell_host_key(settings: LabMachine, state: State) -> None:
+    """Write known_hosts: the machine's key at the port that it is given when it starts."""
     public = _public(state.host_key).read_text()
-    state.known_hosts.write_text(f"[{HOST}]:{settings.ssh_port} {public}")
+    write(state.known_hosts, f"[{HOST}]:{settings.ssh_port} {public}")
 
 
 def _is_whole(private: Path) -> bool:

@@ -10,7 +10,7 @@ from config.labmachine import LabMachine
 from labmachine import layers, machine, qmp
 from labmachine.image import MachineImage
 from labmachine.process import MachineError
-from labmachine.ssh import make_keys, ssh_argv
+from labmachine.ssh import make_keys, ssh_argv, tell_host_key
 from labmachine.state import State
 
 SETTINGS = LabMachine.model_validate({"disks": {"disk1": "64MiB"}})
@@ -40,23 +40,24 @@ def _contents(private: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("left", [{}, {".pub": None}, {"": ""}, {"": "half"}, {".pub": ""}])
 def test_half_a_key_pair_is_made_anew(state: State, left: dict[str, str | None]) -> None:
-    make_keys(SETTINGS, state)
+    make_keys(state)
     whole = _contents(state.private_key), _contents(state.host_key)
     for suffix, text in left.items():
         for path in (state.private_key, state.host_key):
             damaged = Path(f"{path}{suffix}")
             damaged.unlink() if text is None else damaged.write_text(text)
-    make_keys(SETTINGS, state)
+    make_keys(state)
     assert ((_contents(state.private_key), _contents(state.host_key)) == whole) == (not left)
     for path in (state.private_key, state.host_key):
         assert run(["ssh-keygen", "-y", "-f", path]).split()[1] == _contents(path)[1].split()[1]
         assert path.stat().st_mode & 0o777 == 0o600
+    tell_host_key(SETTINGS, state)
     assert state.known_hosts.read_text().split()[2] == _contents(state.host_key)[1].split()[1]
     assert not list(state.folder.glob("tmp*"))
 
 
 def test_ssh_finds_its_files_in_a_folder_of_any_name(state: State) -> None:
-    make_keys(SETTINGS, state)
+    make_keys(state)
     argv = ssh_argv(SETTINGS, state)
     told = run([argv[0], "-G", *argv[1:]])
     assert f"identityfile {state.private_key}".replace("%", "%%") in told.splitlines()
@@ -86,7 +87,7 @@ def test_a_half_made_overlay_is_made_anew(state: State, image: MachineImage) -> 
     assert left == ["disk-disk1.raw", "image", "root.qcow2"]
     left = sorted(each.name for each in state.folder.iterdir())
     assert left == [
-        "current", "id_ed25519", "id_ed25519.pub", "known_hosts", "layers",
+        "current", "id_ed25519", "id_ed25519.pub", "layers",
         "ssh_host_ed25519_key", "ssh_host_ed25519_key.pub",
     ]  # fmt: skip
 

@@ -50,7 +50,7 @@ def read(state: State) -> str:
 
 
 def save(state: State, name: str) -> Snapshot:
-    return saving.save(Label(name, "", "c0ffee", ("mini",)), lambda _: None, SETTINGS, state)
+    return saving.save(Label(name, "", "c0ffee", ("mini",), ""), lambda _: None, SETTINGS, state)
 
 
 def restore(state: State, name: str) -> None:
@@ -134,7 +134,7 @@ def test_a_save_that_fails_leaves_what_was(state: State) -> None:
 
     before = sorted(state.folder.rglob("*"))
     with pytest.raises(OSError, match="No space"):
-        saving.save(Label("one", "", "", ()), full, SETTINGS, state)
+        saving.save(Label("one", "", "", (), ""), full, SETTINGS, state)
     assert sorted(state.folder.rglob("*")) == before
     assert list(snapshots.all_of(state)) == []
     assert list(state.snapshots.iterdir()) == []
@@ -152,10 +152,10 @@ def test_what_a_killed_save_left_goes_with_the_next(state: State) -> None:
 def test_what_a_machine_writes_to_is_kept_whatever_a_killed_save_has_left(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between qemu's change to another layer and the link's."""
+    """Killed between qemu's change and the link's; test_labmachine_vm has it for real."""
     save(state, "one")
     above = layers.make_over(state, layers.current(state))
-    told = {"device": "system", "inserted": {"file": str(state.layers / above / "root.qcow2")}}
+    told = {"device": "system", "inserted": {"node-name": f"layer-{above}-0"}}
     monkeypatch.setattr(State, "pid", lambda _: 1)
     monkeypatch.setattr("labmachine.qmp.execute", lambda *_, **__: [told])
     saving.clean(state)
@@ -203,7 +203,7 @@ def test_an_interrupted_way_back_is_told_by_what_needs_the_machine(state: State)
     ],
 )
 def test_what_can_t_go_on_is_refused_with_the_reason(change: dict[str, str], told: str) -> None:
-    found = Snapshot("one", "", "", (), "2026-12-01T00:00:00+00:00", True, "layer", HARDWARE)
+    found = Snapshot("one", "", "", (), "", "2026-12-01T00:00:00+00:00", True, "layer", HARDWARE)
     if not told:
         snapshots.require_fitting(found, HARDWARE)
         return

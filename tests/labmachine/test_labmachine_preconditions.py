@@ -2,6 +2,8 @@
 
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,25 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 def test_a_missing_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name, path: None)
     assert "apt install qemu-utils" in _refused(_settings(), tmp_path)
+
+
+def test_memory_and_port_of_the_machine_that_runs_are_free_for_what_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        program = (
+            "import time; held = b'x' * (64 << 20); print('ready', flush=True); time.sleep(60)"
+        )
+        argv = [sys.executable, "-c", program, f"hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as running:
+            assert running.stdout and running.stdout.readline()
+            monkeypatch.setattr(State, "pid", lambda _: running.pid)
+            settings, needs = _settings(ssh_port=port), (2 << 30) + preconditions.QEMU_ROOM
+            monkeypatch.setattr(preconditions, "available_memory", lambda: needs - (64 << 20))
+            preconditions.check(settings, State(tmp_path / "machine"))
+            monkeypatch.setattr(preconditions, "available_memory", lambda: needs - (256 << 20))
+            assert "memory: 2048 MiB" in _refused(settings, tmp_path)
+            running.kill()

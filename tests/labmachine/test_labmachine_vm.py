@@ -1,9 +1,11 @@
 """A real lab machine, of its own and small: its life, and what the racks rely on in it."""
 
+import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from subprocess import run as run_plain
@@ -13,6 +15,7 @@ import pytest
 import equipment
 from artefacts import run
 from artefacts.environment import PROJECT
+from artefacts.namespace import as_root
 from config.labmachine import LabMachine
 from labmachine import machine, saving, snapshots
 from labmachine.accelerator import PROOF
@@ -36,13 +39,21 @@ mdadm --stop /dev/md/inner
 """
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabMachine, State]]:
+def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabMachine, State]]:
     settings = LabMachine.model_validate(
-        {"memory": "2GiB", "ssh_port": port, "disks": {"disk1": "256MiB", "disk2": "256MiB"}}
+        {
+            "memory": "2GiB",
+            "ssh_port": _free_port(),
+            "disks": {"disk1": "256MiB", "disk2": "256MiB"},
+        }
     )
     state = State(tmp_path_factory.mktemp("lab") / "machine")
     machine.up(settings, state)
@@ -128,34 +139,74 @@ def test_one_can_go_back_to_a_moment_while_it_runs(lab: tuple[LabMachine, State]
     count = "for n in $(seq 100000); do echo $n >/run/counted; sleep 1; done"
     _inside(lab, f"nohup sh -c '{count}' >/dev/null 2>&1 </dev/null &")
     before = _inside(lab, "cat /proc/sys/kernel/random/boot_id")
-    saving.save(Label("moment", "", "", ()), lambda _: None, *lab)
+    saving.save(Label("moment", "", "", (), ""), lambda _: None, *lab)
     assert machine.status(*lab).guest == "running"
     _inside(lab, "echo now >/root/written; echo now >/run/remembered; sync")
-    for _ in range(2):
-        saving.restore("moment", lambda _: None, *lab)
-        assert _inside(lab, "cat /root/written /run/remembered").split() == ["then", "then"]
-        assert _inside(lab, "cat /proc/sys/kernel/random/boot_id") == before
-        counted = int(_inside(lab, "cat /run/counted; sleep 3"))
-        assert int(_inside(lab, "cat /run/counted")) > counted
-        _inside(lab, "echo now >/root/written; sync")
+    settings, state = lab
+    moved = settings.model_copy(update={"ssh_port": _free_port()})
+    for there in ((moved, state), (settings, state)):
+        saving.restore("moment", lambda _: None, *there)
+        assert _inside(there, "cat /root/written /run/remembered").split() == ["then", "then"]
+        assert _inside(there, "cat /proc/sys/kernel/random/boot_id") == before
+        counted = int(_inside(there, "cat /run/counted; sleep 3"))
+        assert int(_inside(there, "cat /run/counted")) > counted
+        _inside(there, "echo now >/root/written; sync")
     machine.down(lab[1])
     assert machine.up(*lab).answers  # boots from the layer it was in
     assert _inside(lab, "cat /root/written") == "now\n"
     saving.remove("moment", lab[1])
 
 
+# A boot sector that tells of itself after every 16 million rounds:
+#   start: mov ecx, 0x1000000; round: dec ecx; jnz round; mov al, '.'; out 0xe9, al; jmp start
+BUSY = bytes.fromhex("66b900000001 6649 75fc b02e e6e9 ebf0").ljust(510, b"\0") + b"\x55\xaa"
+RUN_BUSY = """
+cat >/run/busy
+modprobe kvm_amd
+systemd-run -q --unit=busy qemu-system-x86_64 -enable-kvm -nodefaults -display none -m 32 \
+    -drive file=/run/busy,format=raw -debugcon file:/run/told
+"""
+
+
+def _require_told_more(lab: tuple[LabMachine, State]) -> None:
+    told = "$(stat -c %s /run/told || echo 0)"
+    grown = f"for n in $(seq 60); do [ {told} -gt $was ] && exit; sleep 1; done; exit 1"
+    _inside(lab, f"was={told}; {grown}")
+
+
+def test_one_can_go_back_to_a_moment_in_which_a_guest_had_the_cpu(
+    lab: tuple[LabMachine, State],
+) -> None:
+    run(ssh_argv(*lab, RUN_BUSY), stdin=BUSY)
+    _require_told_more(lab)
+    for _ in range(3):
+        saving.save(Label("busy", "", "", (), ""), lambda _: None, *lab)
+        saving.restore("busy", lambda _: None, *lab)
+        _require_told_more(lab)
+        saving.remove("busy", lab[1])
+    _inside(lab, "systemctl stop busy")
+
+
 KILLED = """
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from config.labmachine import LabMachine
-from labmachine import saving
+from labmachine import layers, saving
 from labmachine.snapshots import Label
 from labmachine.state import State
+
+def kill_itself(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
 settings = LabMachine.model_construct(**json.loads(sys.argv[1]))
 state = State(Path(sys.argv[2]))
-if sys.argv[3] == "save":
-    saving.save(Label("late", "", "", ()), lambda _: None, settings, state)
+if sys.argv[3] == "save, at the switch":  # of qemu to another layer
+    layers.make_current = kill_itself
+if sys.argv[3].startswith("save"):
+    saving.save(Label("late", "", "", (), ""), lambda _: None, settings, state)
 else:
     saving.restore("early", lambda _: None, settings, state)
 """
@@ -164,13 +215,15 @@ else:
 PARTS = tuple(part / 10 for part in range(3, 10))
 
 
-def _run_and_kill(lab: tuple[LabMachine, State], what: str, after_s: float = 600) -> float:
+def _run_and_kill(
+    lab: tuple[LabMachine, State], what: str, after_s: float = 600, code: int = 0
+) -> float:
     """Save or go back in a process of its own; how long it took, if it came to its end."""
     argv = [sys.executable, "-c", KILLED, lab[0].model_dump_json(), str(lab[1].folder), what]
     began = time.monotonic()
     with Popen(argv, cwd=PROJECT) as running:
         try:
-            assert running.wait(after_s) == 0
+            assert running.wait(after_s) == code
         except TimeoutExpired:
             running.kill()
     return time.monotonic() - began
@@ -181,22 +234,26 @@ def test_who_is_killed_while_saving_leaves_a_machine_that_goes_on(
 ) -> None:
     whole = _run_and_kill(lab, "save")
     saving.remove("late", lab[1])
-    for part in PARTS:
-        _inside(lab, f"echo {part} >/root/written; sync")
-        _run_and_kill(lab, "save", part * whole)
+    kills = [partial(_run_and_kill, lab, "save", part * whole) for part in PARTS]
+    kills += 2 * [partial(_run_and_kill, lab, "save, at the switch", code=-signal.SIGKILL)]
+    written = []
+    for number, kill in enumerate(kills):
+        _inside(lab, f"echo {number} >>/root/kills; sync")
+        written.append(str(number))
+        kill()
         machine.up(*lab)
         assert machine.status(*lab).guest == "running"
-        assert _inside(lab, "cat /root/written").strip() == str(part)
+        assert _inside(lab, "cat /root/kills").split() == written
         if "late" in [each.name for each in snapshots.all_of(lab[1])]:
             saving.remove("late", lab[1])
     machine.down(lab[1])
     machine.up(*lab)
-    assert _inside(lab, "cat /root/written").strip() == str(PARTS[-1])
+    assert _inside(lab, "cat /root/kills").split() == written
 
 
 def test_who_is_killed_while_going_back_can_go_back(lab: tuple[LabMachine, State]) -> None:
     _inside(lab, "echo early >/root/written; sync")
-    saving.save(Label("early", "", "", ()), lambda _: None, *lab)
+    saving.save(Label("early", "", "", (), ""), lambda _: None, *lab)
     whole = _run_and_kill(lab, "restore")
     interrupted = 0
     for part in PARTS:
@@ -212,3 +269,62 @@ def test_who_is_killed_while_going_back_can_go_back(lab: tuple[LabMachine, State
     saving.remove("early", lab[1])
     print(f"{interrupted} of {len(PARTS)} were interrupted on their way")
     assert interrupted
+
+
+SAVED_ON_A_FULL_DISK = """
+import json
+import os
+import sys
+from pathlib import Path
+from artefacts import run
+from config.labmachine import LabMachine
+from labmachine import machine, saving, snapshots
+from labmachine.snapshots import Label
+from labmachine.ssh import ssh_argv
+from labmachine.state import State
+settings = LabMachine.model_construct(**json.loads(sys.argv[1]))
+folder = Path(sys.argv[2])
+mount = ["mount", "-t", "tmpfs"]
+run([*mount, "-o", "size=6G,mode=700", "tmpfs", folder])
+state = State(folder / "machine")
+label = Label("moment", "", "", (), "")
+
+def inside(command):
+    return run(ssh_argv(settings, state, command))
+
+def resize(size):
+    run([*mount, "-o", f"remount,size={size}", "tmpfs", folder])
+
+try:
+    machine.up(settings, state)
+    inside("echo kept >/root/written; sync")
+    used = os.statvfs(folder)
+    resize((used.f_blocks - used.f_bfree) * used.f_frsize + (64 << 20))
+    try:
+        saving.save(label, lambda _: None, settings, state)
+        sys.exit("it was saved")
+    except Exception as error:
+        print(error)
+        assert "is full; free space there" in str(error), error
+    assert [each.name for each in state.snapshots.iterdir()] == []
+    assert machine.status(settings, state).guest == "running"
+    inside("echo more >>/root/written; sync")
+    resize("6G")
+    saving.save(label, lambda _: None, settings, state)
+    inside("echo lost >/root/written; sync")
+    saving.restore("moment", lambda _: None, settings, state)
+    assert inside("cat /root/written").split() == ["kept", "more"]
+finally:
+    machine.reset(state)
+"""
+
+
+def test_a_disk_that_is_full_while_saving_costs_nothing(
+    lab: tuple[LabMachine, State], tmp_path: Path
+) -> None:
+    """On a file system of its own, mounted for this alone."""
+    machine.down(lab[1])
+    told = lab[0].model_dump_json()
+    script = (sys.executable, "-c", SAVED_ON_A_FULL_DISK, told, tmp_path)
+    run(as_root("unshare", "--mount", *script), cwd=PROJECT, shown=True)
+    machine.up(*lab)
