@@ -1,27 +1,36 @@
 # The commands of README's first screen. STACK=… chooses the stack, YES=1 answers questions.
 STACK ?= lab
-# A part of `make test-rack`, by a word of the tests' names (reach, disk-loss, mirror, cycle), or of `make bench-rack`.
+# A part of `make test` or `make test-rack`, by a word of the tests' names (reach, disk-loss, mirror, cycle), or of `make bench-rack`.
 PART ?=
+# Which step `make test-kill` kills Pulumi at; all, one after the other, where it is empty.
+KILL ?=
 # How often `make test-control` runs each drill.
 TIMES ?= 1
 # The topology that `make test-rack` raises.
 RACK ?= rack
-# Which topologies `make test-fuzz` makes.
+# Not empty: `make up` raises the rack, whatever is kept of it (lab:keep).
+FRESH ?=
+# Which topologies `make test-fuzz` makes; the first seed of `make soak`, and how many it has.
 SEED ?= 1
+SEEDS ?= 50
 export STACK
 
 # The stack is named to each process: nothing depends on a stack that is selected.
 LAB = .venv/bin/lab --stack "$$STACK"
 PULUMI = .venv/bin/pulumi
+# Of `make test-kill` what `make test` has the time for: one kill, with each commit another.
+A_KILL = 'kill.py::test_an_up_that_was_killed_is_finished_by_the_next[volumes]'
 # The proof of a rack, in the order in which it is raised, used and destroyed.
-STORY = $(addprefix tests/vm/test_,raise.py control.py use.py)
+STORY = $(addprefix tests/vm/test_,raise.py reach.py control.py ways_back.py $(A_KILL) use.py)
+KILLS_SEED = $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-two-racks test-fuzz topology-docs locks bench bench-graph bench-rack bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-fuzz topology-docs locks bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
-	@$(LAB) machine up
+	@[ -z "$(FRESH)" ] || $(LAB) snapshot forget
+	@$(LAB) machine up --unless-kept
 	@$(PULUMI) up --stack "$$STACK" --yes --skip-preview
 
 preview: setup ## what up would change; contacts no machine
@@ -48,19 +57,24 @@ check-source: ## linters and types
 
 # With a cache that can't be: a test that built something would fail on each machine.
 check-units: ## tests that build nothing and start no machine
-	LAB_CACHE=/dev/null/none .venv/bin/pytest -m "not vm and not rack and not control and not moving and not two_racks and not hosts" --ignore=tests/plugins --ignore=tests/controlplane
+	LAB_CACHE=/dev/null/none .venv/bin/pytest -m "not vm" $(addprefix --ignore=tests/,controlplane hosts plugins vm)
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@$(LAB) build
 
 # the stacks whose images `built` builds for them
 test: STACK = mini
-test-two-racks: STACK = mini
+test-two-racks test-kill soak: STACK = mini
 test-control: STACK = quorum
 test-moving: STACK = moving
 
-test: check built ## the proof, real machines included
+ifdef PART
+test: built ## the proof, real machines included; PART=disk-loss: the small rack's tests with that in their name
+	.venv/bin/pytest $(STORY) -m rack -k "$(subst -,_,$(PART))" -s --durations=0
+else
+test: check built
 	$(MAKE) --jobs=2 test-parts test-small-rack # an emulated machine uses one core of two
+endif
 
 test-parts:
 	$(MAKE) test-programs
@@ -72,9 +86,9 @@ test-programs: ## the plug-ins' and the control plane's own tests
 test-machines: ## Alpine's boot and the lab machine, each on a machine of its own
 	.venv/bin/pytest tests/alpine tests/labmachine -m vm -s --durations=0
 
-test-small-rack: ## switches and volumes, then the small rack, on this project's lab machine
+test-small-rack: ## switches and volumes, then the small rack, but for its long tests, on this project's lab machine
 	.venv/bin/pytest tests/vm/test_networks_and_volumes.py -m vm -s --durations=0
-	.venv/bin/pytest $(STORY) -m "rack and not long" -s --durations=0
+	.venv/bin/pytest $(STORY) -m "rack and not long or kill" --kills=1 --kills-seed=$(KILLS_SEED) -s --durations=0
 	.venv/bin/lab machine down
 
 topology-docs: setup ## docs/topology.md and the JSON schema, anew from the descriptions
@@ -101,7 +115,7 @@ bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, sid
 	@$(MAKE) up STACK=servers
 	@STACK=servers .venv/bin/python tests/bench/bench_vagrant.py
 
-test-rack: built ## the whole rack, or RACK=mini; PART=cold-start or the like: what has that in its name alone
+test-rack: built ## all tests of the whole rack, or RACK=mini; PART=cold-start or the like: what has that in its name alone
 	.venv/bin/pytest $(STORY) -m rack --rack=$(RACK) -k "$(subst -,_,$(PART))" -s --durations=0
 	.venv/bin/lab machine down
 
@@ -111,6 +125,14 @@ test-control: built ## the control plane's drills on rack quorum, TIMES each; PA
 
 test-moving: built ## the same for the boot server that moves, on rack moving
 	.venv/bin/pytest tests/vm -m moving --rack=moving --times=$(TIMES) -k "$(subst -,_,$(PART))" -s --durations=0
+	.venv/bin/lab machine down
+
+test-kill: built ## Pulumi is killed at each step of an up and of a destroy; PART=up or destroy, KILL=7 or 7-40: at these steps
+	.venv/bin/pytest tests/vm/test_kill.py -m kill $(if $(KILL),--kill=$(KILL)) -k "$(PART)" -s --durations=0
+	.venv/bin/lab machine down
+
+soak: built ## random faults of every kind on the small rack, SEEDS seeds from SEED on, five faults each
+	.venv/bin/pytest tests/vm/test_soak.py -m soak --seed=$(SEED) --seeds=$(SEEDS) -s --durations=0
 	.venv/bin/lab machine down
 
 test-two-racks: built ## bad lines, two firewalls, a second rack beside it, racks without a state

@@ -23,7 +23,7 @@ from config.topology import Guest, Machine, Topology
 PROJECT = stacks.PROJECT
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
 VIRTUAL = "virtual"
-STARTS = ("true", "false")  # `lab:start`, which the launcher acts on
+SWITCHES, ON_OR_OFF = ("start", "keep"), ("true", "false")  # the launcher acts on them
 BMC_USER = "admin"
 # A one-shot timer and an APIC that are one register write each: a periodic tick that is emulated
 # slower than it comes, as at the second level, leaves a machine no time for anything else.
@@ -72,7 +72,7 @@ class Settings:
         if self.virtual:
             return "start it: lab machine up"
         if self.lab.host is None:
-            return "it needs libvirt, Open vSwitch, mdadm and LVM2, and you as root"
+            return "it needs libvirt, Open vSwitch, mdadm, LVM2 and chrony, and you as root"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
             f"pulumi config set lab:machine ssh://root@HOST --stack {self.stack}"
@@ -238,10 +238,11 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
         remedy = f"pulumi config rm lab:cpu --stack {stack}"
         problem = Problem("lab:cpu", cpu, f"one of: {', '.join(CPUS)}", remedy)
         raise ConfigError("the stack's settings", [problem])
-    if (start := option("start") or "false") not in STARTS:
-        remedy = f"pulumi config set lab:start true --stack {stack}"
-        problem = Problem("lab:start", start, f"one of: {', '.join(STARTS)}", remedy)
-        raise ConfigError("the stack's settings", [problem])
+    for name in SWITCHES:
+        if (value := option(name) or "false") not in ON_OR_OFF:
+            remedy = f"pulumi config set lab:{name} true --stack {stack}"
+            problem = Problem(f"lab:{name}", value, f"one of: {', '.join(ON_OR_OFF)}", remedy)
+            raise ConfigError("the stack's settings", [problem])
     if option("seed") is not None:
         raise ConfigError("the stack's settings", [_seed_elsewhere(stack)])
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)

@@ -23,7 +23,7 @@ from artefacts import CommandFailed, run
 from config import access, stacks
 from config.settings import VIRTUAL, load_settings, stack_folder
 from config.stacks import PROJECT
-from lab import passphrase, pulumi_cli, runs
+from lab import kept, orphans, passphrase, pulumi_cli, runs
 from lab.errors import told
 from lab.folder import require_own
 from lab.locks import clear_dead, folder_of
@@ -114,9 +114,7 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
         for pid in clear_dead(pulumi.backend, pulumi_cli.project_name(), stack):
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
         if wanted.kind == "up":
-            _start_lab_machine(wanted, stack)
-            _init(pulumi, stack, full_name)
-            return _up(pulumi, wanted, stack, full_name)
+            return _raise(pulumi, wanted, stack, full_name)
         if not _exists(pulumi, stack):
             _say(f"Stack {stack} has no state in {pulumi.backend or 'the backend'}: nothing to do.")
             return 0
@@ -157,6 +155,7 @@ def _look(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
 
 
 SAVED = "--secrets-provider"  # of the stack that is made for the preview
+OTHER_SETTINGS = ("--config-file", "--config")  # than the stack's own, for this run
 PARTS = ("--target", "--exclude", "--target-replace")  # of the stack, not all of it
 PENDING = ("--clear-pending-creates", "--import-pending-creates", "--skip-pending-creates")
 
@@ -190,7 +189,7 @@ def _start_lab_machine(wanted: Operation, stack: str) -> None:
 
     Its port may be another program's, which would be waited for.
     """
-    if wanted.has("--config-file") or wanted.has("--config"):  # its options may be others
+    if any(map(wanted.has, OTHER_SETTINGS)):
         return
     option = stacks.options(stack)
     if (option("machine") or VIRTUAL) != VIRTUAL:
@@ -211,6 +210,21 @@ def _follow_folder(stack: str) -> None:
     if not config.exists() or access.quoted(stack_folder(stack) / "id_ecdsa") in config.read_text():
         return
     load_settings(stack, stacks.options(stack), keep=False).write_access()
+
+
+def _raise(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
+    """An `up`, which goes back to what was kept of the rack where that is the same."""
+    whole = not any(map(wanted.has, (*OTHER_SETTINGS, *PARTS)))
+    back = whole and kept.go_back(stack, ask=not wanted.has("--yes"))
+    if not back:
+        _start_lab_machine(wanted, stack)
+    _init(pulumi, stack, full_name)
+    if whole and not back:
+        kept.begin(stack)
+    code = _up(pulumi, wanted, stack, full_name)
+    if whole and code == 0:
+        kept.keep(stack)
+    return code
 
 
 def _up(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
@@ -239,14 +253,19 @@ def _run(pulumi: Pulumi, arguments: Sequence[str]) -> int:
     """Run it in the terminal's foreground; signals to this process are passed on to it.
 
     Where this process is killed, and its lock on the stack with it, Pulumi ends its steps in order.
+    Where Pulumi is killed, its plug-ins and its steps end with it.
     """
     argv = ["setpriv", "--pdeathsig", "INT", "--", str(pulumi.program), *arguments]
     with (
+        orphans.adopted(),
         _Signals() as signals,
         subprocess.Popen(argv, env=pulumi.environment) as child,
     ):
         signals.go_to(child)
-        return _code(child.wait())
+        code = child.wait()
+        if code == -signal.SIGKILL:
+            orphans.end()
+        return _code(code)
 
 
 def _code(code: int) -> int:

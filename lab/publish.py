@@ -20,24 +20,34 @@ from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.topology import BootServer
 from guest import consul
-from lab.remote import VIRSH, ask, on_lab_machine, reachable
+from lab.remote import VIRSH, ask, on_lab_machine, patiently, reachable
 
 CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "64M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
+# The entries of all machines are set at once, each by a connection of its own if none is there yet:
+# where all is emulated, a dozen handshakes take longer than ssh waits for one.
+BUSY_S = 120.0
 MOVES = " init_on_free=1"  # of free memory, zeros then, qemu's migration sends some bytes a page
 
 
-def _on_boot_server(settings: Settings, command: Sequence[str], *, stdin: bytes = b"") -> str:
+def _on_boot_server(
+    settings: Settings, command: Sequence[str], *, stdin: bytes = b"", patience_s: float = BUSY_S
+) -> str:
     """What a command says on the boot server; with a control plane any of its servers will do.
+
+    All of them can be run twice: where the connection is lost, or isn't had, it is run again,
+    on whichever can be reached then.
 
     Raises:
         CommandFailed: it fails, or none of them can be reached.
     """
-    servers = settings.topology.boot_servers
-    for server in servers[:-1]:
-        if reachable(settings, server):
-            return ask(settings, server, command, stdin=stdin)
-    return ask(settings, servers[-1], command, stdin=stdin)
+
+    def once() -> str:
+        *others, last = settings.topology.boot_servers
+        server = next((each for each in others if reachable(settings, each)), last)
+        return ask(settings, server, command, stdin=stdin)
+
+    return patiently(patience_s, lost=True)(once)
 
 
 def publish_common(settings: Settings, key: str) -> None:
@@ -129,8 +139,11 @@ def publish_entry(settings: Settings, name: str, key: str, sha256: str) -> None:
 
 
 def unpublish_entry(settings: Settings, mac: str) -> None:
-    """Remove a machine's entry; it boots the quarantine image from then on."""
-    _on_boot_server(settings, ["boot-entry", "remove", mac])
+    """Remove a machine's entry; it boots the quarantine image from then on.
+
+    A boot server that is gone isn't waited for: a destroy asks it once per machine.
+    """
+    _on_boot_server(settings, ["boot-entry", "remove", mac], patience_s=0)
 
 
 def commit(settings: Settings, name: str) -> str:

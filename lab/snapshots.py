@@ -23,8 +23,11 @@ STACKS, STATE = "stacks", "state.json"
 LOCKS = "*.lock"
 
 
-def save(name: str, note: str) -> Snapshot:
+def save(name: str, note: str, *, inputs: str = "", held: str = "") -> Snapshot:
     """Save this moment of the lab machine and of all stacks that are raised on it.
+
+    `inputs`: of a rack as it was raised what it was made from. `held`: the stack whose run this is
+    part of.
 
     Raises:
         ConfigError: the name is none.
@@ -32,18 +35,20 @@ def save(name: str, note: str) -> Snapshot:
         MachineError: as `saving.save`.
     """
     stacks = inventory.raised_on_virtual()
-    with _alone(stacks, "lab snapshot save"):
+    with _alone({*stacks} - {held}, "lab snapshot save"):
 
         def keep(folder: Path) -> None:
             for stack in stacks:
                 _keep(stack, folder / STACKS / stack)
 
-        label = Label(name, note, _commit(), tuple(stacks))
+        label = Label(name, note, _commit(), tuple(stacks), inputs)
         return saving.save(label, keep, load_labmachine(), State())
 
 
-def restore(name: str) -> Snapshot:
+def restore(name: str, *, held: str = "") -> Snapshot:
     """Go back to a moment; what was raised since isn't there any more, by Pulumi's state too.
+
+    `held`: the stack whose run this is part of.
 
     Raises:
         ConfigError: there is no such snapshot, or it can't go on here.
@@ -52,7 +57,7 @@ def restore(name: str) -> Snapshot:
     """
     found = snapshots.named(State(), name)
     now = inventory.raised_on_virtual()
-    with _alone({*now, *found.stacks}, "lab snapshot restore"):
+    with _alone({*now, *found.stacks} - {held}, "lab snapshot restore"):
 
         def put_back(folder: Path) -> None:
             for stack in found.stacks:

@@ -19,7 +19,7 @@ from config.settings import Settings
 from config.units import format_size
 from lab.remote import ask
 
-LOOK_S = 4 * access.CONNECT_TIMEOUT_S
+LOOK_S = 2 * access.CONNECT_TIMEOUT_S
 DOMAIN, COMMAND, STACK = (
     "libvirt:index/domain:Domain", "command:local:Command", "pulumi:pulumi:Stack"
 )  # fmt: skip

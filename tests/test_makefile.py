@@ -12,7 +12,7 @@ NOTE = '#!/bin/sh\necho "${0##*/} $*" >>"$CALLS"\n[ "${FAIL:-}" != "${0##*/}" ]\
 CALLS = {
     "up": [
         "lab --stack mini build",
-        "lab --stack mini machine up",
+        "lab --stack mini machine up --unless-kept",
         "pulumi up --stack mini --yes --skip-preview",
     ],
     "preview": ["pulumi preview --stack mini --diff"],
@@ -49,6 +49,13 @@ def make(project: Path, *words: str, **more: str) -> int:
 def test_the_stack_is_named_to_each_process(project: Path, target: str) -> None:
     assert make(project, target, "STACK=mini", PULUMI_STACK="servers") == 0
     assert (project / "calls").read_text().splitlines() == CALLS[target]
+
+
+def test_a_rack_is_raised_anew_where_that_is_asked_for(project: Path) -> None:
+    assert make(project, "up", "STACK=mini", "FRESH=1") == 0
+    build, *rest = CALLS["up"]
+    wanted = [build, "lab --stack mini snapshot forget", *rest]
+    assert (project / "calls").read_text().splitlines() == wanted
 
 
 def test_a_name_is_no_shell_code(project: Path) -> None:

@@ -4,9 +4,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[1]
 FOLDERS = ("guest", "components", "equipment", "labmachine", ".ci")
-SHEBANGS = (b"#!/bin/sh", b"#!/sbin/openrc-run", b"# shellcheck shell=sh")
+BASH = b"#!/bin/bash"
+SHEBANGS = (b"#!/bin/sh", BASH, b"#!/sbin/openrc-run", b"# shellcheck shell=sh")
 # openrc-run's own shebang and variables; settings that only a machine has; busybox ash's local, -nt
 IGNORED = "SC1008,SC1090,SC1091,SC2034,SC2154,SC3013,SC3043"
 SCRIPTS = sorted(
@@ -31,9 +34,13 @@ def test_programs_can_be_run() -> None:
     assert [each for each in programs if not os.access(each, os.X_OK)] == []
 
 
-def test_shellcheck_has_nothing_to_say() -> None:
+@pytest.mark.parametrize("bash", [False, True])
+def test_shellcheck_has_nothing_to_say(bash: bool) -> None:
+    scripts = [each for each in SCRIPTS if each.read_bytes().startswith(BASH) is bash]
+    assert scripts
+    shell = "bash" if bash else "busybox" if _knows_busybox() else "sh"
     done = subprocess.run(
-        ["shellcheck", "-s", "busybox" if _knows_busybox() else "sh", "-e", IGNORED, *SCRIPTS],
+        ["shellcheck", "-s", shell, "-e", IGNORED, *scripts],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert not done.stdout, done.stdout

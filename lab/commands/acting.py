@@ -12,6 +12,7 @@ from lab import power as switching
 from lab import runs, sessions, survey
 from lab import start as starting
 from lab.commands.context import chosen, screen
+from lab.cycle import Kind
 from lab.power import Action
 
 boot_server_app = typer.Typer(no_args_is_help=True, help="The boot server that moves.")
@@ -51,9 +52,12 @@ def cycle(
     context: typer.Context,
     seed: int = 1,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
+    only: Annotated[
+        list[Kind] | None, typer.Option(help="This kind of faults; repeatable.")
+    ] = None,
 ) -> None:
-    """Switch random servers off for a time, one after another; the rack must heal each time."""
-    cycling.cycle(chosen(context).reaching(), seed, rounds)
+    """Make random faults, one after another; the rack must heal after each."""
+    cycling.cycle(chosen(context).reaching(), seed, rounds, only or ())
 
 
 def start(context: typer.Context) -> None:
@@ -76,6 +80,29 @@ def fault_disk(
     """Pull a disk out of a running machine."""
     faults.disk(chosen(context).reaching(), name, disk, repair=repair)
     screen.print(f"{name} {disk}: {'in again' if repair else 'pulled out'}", highlight=False)
+
+
+@fault_app.command("link")
+def fault_link(
+    context: typer.Context,
+    name: str,
+    network: Annotated[str, typer.Argument(help="The network whose switch it leads to.")],
+    repair: Annotated[bool, typer.Option(help="Put it in again.")] = False,
+) -> None:
+    """Pull a running machine's cable out of a switch."""
+    faults.link(chosen(context).reaching(), name, network, repair=repair)
+    screen.print(f"{name} {network}: {'in again' if repair else 'pulled out'}", highlight=False)
+
+
+@fault_app.command("freeze")
+def fault_freeze(
+    context: typer.Context,
+    name: str,
+    repair: Annotated[bool, typer.Option(help="Let it go on.")] = False,
+) -> None:
+    """Let a machine stand still, as one whose host has no time for it."""
+    faults.freeze(chosen(context).reaching(), name, repair=repair)
+    screen.print(f"{name}: {'goes on' if repair else 'stands still'}", highlight=False)
 
 
 @boot_server_app.command("move")

@@ -9,7 +9,7 @@ from artefacts import CommandFailed
 from config import stacks
 from config.settings import VIRTUAL
 from config.stacks import PROJECT
-from lab import inventory, pulumi_cli, runs
+from lab import inventory, kept, pulumi_cli, runs
 from lab.commands.context import chosen, screen, tell_state
 from lab.locks import folder_of
 from labmachine import machine, saving
@@ -18,9 +18,16 @@ machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
 
 
 @machine_app.command("up")
-def up(context: typer.Context) -> None:
+def up(
+    context: typer.Context,
+    unless_kept: Annotated[
+        bool, typer.Option(help="Not where an `up` goes back to a snapshot, which starts it.")
+    ] = False,
+) -> None:
     """Start it, or say that it runs; nothing to do for a stack that has a real one."""
     stack = chosen(context).stack
+    if unless_kept and kept.fitting(stack):
+        return
     named = stacks.options(stack)("machine") or VIRTUAL
     if named != VIRTUAL:
         print(f"stack {stack}: its lab machine is {named}, nothing to start", file=sys.stderr)

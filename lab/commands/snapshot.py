@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from config.units import MIB
-from lab import inventory
+from lab import inventory, kept
 from lab import snapshots as of_racks
-from lab.commands.context import screen, table
+from lab.commands.context import chosen, screen, table
 from labmachine import saving, snapshots
 from labmachine.state import State
 
@@ -56,6 +56,12 @@ def restore(
 def remove(name: str) -> None:
     """Remove a snapshot and what no other needs."""
     saving.remove(name, State())
+
+
+@snapshot_app.command("forget")
+def forget(context: typer.Context) -> None:
+    """Remove what `lab:keep` keeps of the stack, so that its next `up` raises it."""
+    kept.forget(chosen(context).stack)
 
 
 @snapshot_app.command("diff")

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from alpine import debian
-from artefacts.debian import read_lock
+from artefacts.debian import Lock
 from labmachine import emulator, image
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
@@ -26,6 +26,7 @@ def test_a_lock_is_written_anew(
 ) -> None:
     monkeypatch.setattr(module, "LOCK", tmp_path / "lock")
     module.main()
-    new = read_lock(tmp_path / "lock")
+    new = Lock.read(tmp_path / "lock").packages
     assert wanted <= {each.name for each in new}
     assert all(len(each.sha256) == 64 for each in new)
+    assert all(each.path.startswith("pool/") for each in new)

@@ -36,6 +36,10 @@ case "$*" in
         mkdir -p "$known"; : >"$known/$3.json"; [ ! -e beaten ]; exit ;;
     "stack export"*) echo '{"deployment": {"resources": []}}'; exit ;;
 esac
+if [ -e plugin ]; then
+    sh -c 'sleep 60 & echo $! >plugin; exec sleep 60' &
+    setsid sh -c 'echo $$ >service; exec sleep 60' &
+fi
 [ ! -e slow ] || { echo $$ >pid; echo began >>calls; exec sleep 60; }
 exit "$(cat code 2>/dev/null || echo 0)"
 """
@@ -573,6 +577,21 @@ def test_pulumi_ends_when_its_launcher_is_killed(
     slow.kill()
     slow.wait(60)
     _until(lambda: not Path(f"/proc/{running}").exists())
+
+
+def test_plug_ins_end_when_pulumi_is_killed(project: Path, environment: dict[str, str]) -> None:
+    """And what they have started, but no service."""
+    for each in ("known/mini.json", "slow", "plugin", "service"):
+        (project / each).touch()
+    argv = [*RUNS, "destroy", "--stack", "mini"]
+    with subprocess.Popen(argv, cwd=project, env=environment, start_new_session=True) as run:
+        files = [project / each for each in ("pid", "plugin", "service")]
+        _until(lambda: all(each.exists() and each.read_text() for each in files))
+        pulumi, plugin, service = (int(each.read_text()) for each in files)
+        os.kill(pulumi, signal.SIGKILL)
+        assert run.wait(60) == 128 + signal.SIGKILL
+    assert not Path(f"/proc/{plugin}").exists()
+    os.kill(service, signal.SIGKILL)
 
 
 def test_what_a_killed_run_had_begun_is_dropped_after_one_that_made_it(

@@ -59,13 +59,14 @@ UNKNOWN = (
     "wait nope", "commit nope", "converge nope key sum",
     "publish entry nope key sum", "publish stick nope /dev/x", "publish stick router /dev/x",
     "publish image nope key", "logs nope", "ssh nope", "console nope", "power nope on",
-    "fault disk nope sda", "fault disk storage1 sdz", "boot-server move nope",
+    "fault disk nope sda", "fault disk storage1 sdz", "fault link nope lan",
+    "fault link storage1 wan", "fault freeze nope", "boot-server move nope",
 )  # fmt: skip
 SILENT = ("status", "logs san1", "power laptop on", "power storage1 status", "idle")
 USAGE = (
     "nope", "power", "power laptop explode", "cycle --rounds 0", "cycle --rounds -1",
-    "cycle --seed x", "idle --seconds nan", "idle --seconds -1", "idle --seconds inf",
-    "status --nope", "machine nope", "publish entry",
+    "cycle --seed x", "cycle --only nope", "idle --seconds nan", "idle --seconds -1",
+    "idle --seconds inf", "status --nope", "machine nope", "publish entry",
 )  # fmt: skip
 
 
@@ -86,8 +87,8 @@ def test_what_couldn_t_be_done_is_no_success(lab: Command, line: str) -> None:
 REQUIRE_RUNNING = machine.require_running  # the fixture replaces it
 NEEDING = (
     "ssh laptop", "console laptop", "power laptop on", "power storage1 status", "power all off",
-    "cycle", "fault disk storage1 sda", "boot-server move compute1", "logs laptop", "idle",
-    "clear", "wait storage1", "publish bmcs",
+    "cycle", "fault disk storage1 sda", "fault link san1 lan", "fault freeze san1",
+    "boot-server move compute1", "logs laptop", "idle", "clear", "wait storage1", "publish bmcs",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from config.errors import ConfigError
 from config.load import FOLDER, load_topology
 from config.settings import Settings
 from lab import publish
+from lab.remote import SSH_FAILED
 
 SETTINGS = Settings(
     "mini", load_topology(FOLDER / "mini.yaml", "mini"), LabMachine(host=None), "host", "00" * 32
@@ -68,6 +69,63 @@ def test_what_is_published_drops_what_was_before_it(monkeypatch: pytest.MonkeyPa
     publish.publish_entry(SETTINGS, "laptop", "key", SHA["b"])
     assert sent == [b"b"]
     assert kept() == {"b", "c"}
+
+
+def lost(monkeypatch: pytest.MonkeyPatch, times: int, code: int = SSH_FAILED) -> list[str]:
+    """The boot server isn't reached so often; what it is asked."""
+    asked: list[str] = []
+
+    def ask(_: Settings, _machine: str, command: list[str], *, stdin: bytes) -> str:
+        asked.append(command[1])
+        if len(asked) <= times:
+            raise CommandFailed("no connection", code)
+        return ""
+
+    monkeypatch.setattr(publish, "ask", ask)
+    monkeypatch.setattr(publish, "reachable", lambda *_: True)
+    monkeypatch.setattr("lab.remote.PAUSE_S", 0)
+    return asked
+
+
+def test_a_boot_server_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen: nine entries at once, "Connection timed out during banner exchange"."""
+    asked = lost(monkeypatch, 2)
+    keep("a")
+    publish.publish_entry(SETTINGS, "laptop", "key", SHA["a"])
+    assert asked == ["set"] * 3
+
+
+def test_where_a_boot_server_is_lost_another_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_, last = SETTINGS.topology.boot_servers
+    asked: list[str] = []
+
+    def ask(_: Settings, machine: str, _command: list[str], *, stdin: bytes) -> str:
+        asked.append(machine)
+        if machine == first:
+            raise CommandFailed("its power is lost", SSH_FAILED)
+        return ""
+
+    monkeypatch.setattr(publish, "ask", ask)
+    monkeypatch.setattr(publish, "reachable", lambda _, each: each != first or not asked)
+    monkeypatch.setattr("lab.remote.PAUSE_S", 0)
+    keep("a")
+    publish.publish_entry(SETTINGS, "laptop", "key", SHA["a"])
+    assert asked == [first, last]
+
+
+def test_what_a_boot_server_refuses_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = lost(monkeypatch, 2, code=1)
+    keep("a")
+    with pytest.raises(CommandFailed):
+        publish.publish_entry(SETTINGS, "laptop", "key", SHA["a"])
+    assert asked == ["set"]
+
+
+def test_a_destroy_waits_for_no_boot_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = lost(monkeypatch, 2)
+    with pytest.raises(CommandFailed):
+        publish.unpublish_entry(SETTINGS, "52-54-00-00-00-01")
+    assert asked == ["remove"]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def kept(project: Path, name: str, *stacks: str) -> Snapshot:
     for stack in stacks:
         snapshots._keep(stack, folder / "stacks" / stack)
     made = Snapshot(
-        **vars(Label(name, "", "c0ffee", stacks)), made="2026-12-01T02:00:00+00:00", warm=True,
+        **vars(Label(name, "", "c0ffee", stacks, "")), made="2026-12-01T02:00:00+00:00", warm=True,
         layer="a", hardware={},
     )  # fmt: skip
     made.keep(folder)
