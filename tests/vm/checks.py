@@ -3,11 +3,18 @@
 Owns the looking. Leaves what should be seen to the tests, and to the rack's topology.
 """
 
-from racks import Rack
+import math
+import subprocess
+import time
+from datetime import UTC, datetime
+
+from racks import PROJECT, Rack
 
 from config import addressing
+from config.access import LAB_MACHINE
 from config.load import load_topology
 from config.topology import LxcHost, Topology
+from lab import kept
 
 
 def topology_of(rack: Rack) -> Topology:
@@ -16,9 +23,9 @@ def topology_of(rack: Rack) -> Topology:
 
 
 def assert_serves(rack: Rack, host: str | None = None) -> None:
-    """Every container, or those of a host, answers on wan with the topology's pages.
+    """Every container, or those of a host, answers on wan with the topology's pages in a minute.
 
-    Asked from the router.
+    Asked from the router, again where nobody answered: on a busy machine an ARP request times out.
     """
     topology = topology_of(rack)
     wanted = {}
@@ -27,10 +34,19 @@ def assert_serves(rack: Rack, host: str | None = None) -> None:
         address = addressing.container(topology, inside.host).ip
         for page, text in (inside.volume_pages | inside.share_pages).items():
             wanted[f"http://{address}/{page}"] = text
-    get = "".join(f"echo {url} $(wget -T 60 -qO- {url}); " for url in wanted)
-    lines = rack.lab("ssh", "router", "--", get).splitlines()
+    get = "for n in $(seq 20); do wget -T 60 -qO- $url && break; sleep 3; done"
+    asked = "".join(f"url={url}; echo $url $({get}); " for url in wanted)
+    lines = rack.lab("ssh", "router", "--", asked).splitlines()
+    answers = (line.partition(" ") for line in lines if line.startswith("http://"))
     assert wanted
-    assert dict(line.split(" ", 1) for line in lines if " " in line) == wanted
+    assert {url: text for url, _, text in answers} == wanted
+
+
+def go_back(rack: Rack) -> None:
+    """To the rack and its topology as they were raised; its clock is right then."""
+    rack.reset_topology()
+    rack.lab("snapshot", "restore", kept.name_of(rack.stack), "--yes")
+    assert_clock(rack)  # tests tell times by it
 
 
 def boots(rack: Rack, *machines: str) -> dict[str, str]:
@@ -45,6 +61,43 @@ def assert_array(rack: Rack, machine: str, *, whole: bool) -> None:
     look = f"grep -q '\\[{members}\\]' /proc/mdstat"
     script = f"for n in $(seq 300); do {look} && exit; sleep 1; done; cat /proc/mdstat; exit 1"
     rack.lab("ssh", machine, "--", script)
+
+
+CLOCK_S = 120  # an NTP client asks each 16 s, and believes the second or third answer
+TIME = "while read -r _; do touch /run/clock; stat -c %y /run/clock; done"
+
+
+def assert_clock(rack: Rack, *machines: str) -> None:
+    """Clocks are right within a second, by this machine's, in two minutes; prints how far off.
+
+    The lab machine's, where none is named.
+    """
+    began, names = time.monotonic(), machines or (LAB_MACHINE,)
+    late = dict.fromkeys(names, math.inf)
+    while wrong := [name for name, off in late.items() if abs(off) >= 1]:
+        assert time.monotonic() - began < CLOCK_S, f"clocks are seconds late: {late}"
+        late |= {name: _late(rack, name) for name in wrong}
+    told = ", ".join(f"{name} {off:+.2f}" for name, off in late.items())
+    print(f"right after {time.monotonic() - began:.0f} s; late by s: {told}")
+
+
+def _late(rack: Rack, machine: str) -> float:
+    """How far a machine's clock is behind this one's, by the quickest of five answers."""
+    argv = ["lab", "--stack", rack.stack, "ssh", machine, "--", TIME]
+    answers = []
+    with subprocess.Popen(
+        argv, cwd=PROJECT, env=rack.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    ) as session:  # fmt: skip
+        assert session.stdin and session.stdout
+        for _ in range(5):
+            asked = time.time()
+            session.stdin.write("\n")
+            session.stdin.flush()
+            said = datetime.fromisoformat(session.stdout.readline()[:26]).replace(tzinfo=UTC)
+            heard = time.time()
+            answers.append((heard - asked, (asked + heard) / 2 - said.timestamp()))
+    return min(answers)[1]
 
 
 class Writer:

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from typing import Any
 import yaml
 
 from config.load import FOLDER, read_topology
-from lab.pulumi_cli import pulumi
 from plugins.build import environment, tools
 
 PROJECT = FOLDER.parent
@@ -35,11 +34,12 @@ OPERATIONS = dict.fromkeys(("create-replacement", "delete-replaced"), "replace")
 
 @dataclass(frozen=True)
 class Rack:
-    """The stack under test; `topology` is its file, which a test may change."""
+    """The stack under test; `topology` is its file, which a test may change from `original`."""
 
     stack: str
     settings: Path
     topology: Path
+    original: str
     environ: dict[str, str]
 
     def pulumi(self, *arguments: str, check: bool = True) -> str:
@@ -56,14 +56,18 @@ class Rack:
         print(found)
         return found
 
-    def killed_up(self, moment: str) -> None:
-        """Start an `up` and kill Pulumi when the shell script `moment` ends on the lab machine."""
-        program = str(pulumi().program)  # itself: `pulumi` on PATH is the launcher around it
-        argv = [program, "up", "--yes", "--skip-preview", "--stack", self.stack]
-        with subprocess.Popen(argv, cwd=PROJECT, env=self.environ) as run:
-            self.lab_machine(moment)
-            run.kill()
-        assert run.returncode == -signal.SIGKILL
+    def killed(self, operation: str, reached: Callable[[], bool], *options: str) -> bool:
+        """Start an operation and kill Pulumi once that is reached; False: it ended before."""
+        argv = ["pulumi", operation, "--yes", "--skip-preview", "--stack", self.stack, *options]
+        print(f"$ {' '.join(argv)}  # to be killed")
+        with subprocess.Popen(argv, cwd=PROJECT, env=self.environ) as launcher:
+            while launcher.poll() is None and not reached():
+                time.sleep(0.05)
+            with suppress(ProcessLookupError, subprocess.CalledProcessError):
+                # by its name: what outlived its own parent is the launcher's child too
+                look = ["pgrep", "--parent", str(launcher.pid), "--exact", "pulumi"]
+                os.kill(int(subprocess.check_output(look, text=True)), signal.SIGKILL)
+        return launcher.returncode == 128 + signal.SIGKILL
 
     def lab(self, *arguments: str, check: bool = True) -> str:
         """Run the lab command on the stack; what it printed."""
@@ -87,6 +91,10 @@ class Rack:
             place = place[part]
         place[last] = value
         self.topology.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    def reset_topology(self) -> None:
+        """Undo what was changed."""
+        self.topology.write_text(self.original)
 
     def _run(self, *argv: str, check: bool = True, apart: bool = False) -> str:
         """What the command printed; `apart`: only to standard output."""
@@ -120,23 +128,32 @@ def packaged(folder: str, package: str) -> Iterator[None]:
 
 @contextmanager
 def stack(
-    name: str, folder: Path, changes: Mapping[str, object], base: str = "mini"
+    name: str,
+    folder: Path,
+    changes: Mapping[str, object],
+    base: str = "mini",
+    *,
+    keep: bool = False,
 ) -> Iterator[Rack]:
     """A stack over a shipped topology with changed keys; destroyed and removed, whatever happens.
 
-    `changes` are by path, e.g. "networks/lan/cidr".
+    The lab machine runs, unless `up` goes back to what was kept, which starts it.
+    `changes` are by path, e.g. "networks/lan/cidr"; `keep` is `lab:keep`.
     """
     topology = folder / f"{name}.yaml"
-    topology.write_text(yaml.safe_dump(read_topology(FOLDER / f"{base}.yaml"), sort_keys=False))
+    original = yaml.safe_dump(read_topology(FOLDER / f"{base}.yaml"), sort_keys=False)
+    topology.write_text(original)
     settings = PROJECT / f"Pulumi.{name}.yaml"
-    options = {"lab:topology": str(topology.with_suffix(""))}
+    options = {"lab:topology": str(topology.with_suffix("")), "lab:keep": keep}
     settings.write_text(yaml.safe_dump({"config": options}))
     environ = os.environ | environment(tools())
+    environ["PULUMI_DEBUG_COMMANDS"] = "true"  # `--event-log` is one for debugging
     environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), environ["PATH"]])
-    rack = Rack(name, settings, topology, environ)
+    rack = Rack(name, settings, topology, original, environ)
     for path, value in changes.items():
         rack.change(path, value)
     rack.pulumi("stack", "select", "--create")
+    rack.lab("machine", "up", "--unless-kept")
     try:
         yield rack
     finally:

@@ -17,7 +17,7 @@ from racks import Rack
 from config import addressing, names
 from config.access import LAB_MACHINE
 
-pytestmark = [pytest.mark.moving, pytest.mark.timeout(3600), pytest.mark.usefixtures("from_formed")]
+pytestmark = [pytest.mark.moving, pytest.mark.timeout(3600), pytest.mark.usefixtures("formed")]
 
 SLOWLY = "curl -sSf --limit-rate 400k http://{address}/{path} | sha256sum"
 

@@ -18,8 +18,14 @@ def test_preview_contacts_nothing_and_lists_everything(rack: Rack) -> None:
 
 def test_up_after_one_that_was_killed_raises_it(rack: Rack) -> None:
     """Killed with a domain made that the state doesn't have yet."""
-    rack.killed_up("until virsh list --name | grep -qx ci-router; do sleep 0.2; done")
-    rack.lab("unlock")
+    rack.lab("snapshot", "forget")  # of an earlier run
+    rack.lab("machine", "up")
+
+    def made() -> bool:
+        rack.lab_machine("until virsh list --name | grep -qx ci-router; do sleep 0.2; done")
+        return True
+
+    assert rack.killed("up", made)
     rack.pulumi("up", "--yes", "--skip-preview")
     status = rack.status()
     assert status

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def standing(rack: Rack) -> list[str]:
 def refused(rack: Rack, *reasons: str, **environ: str) -> None:
     """An `up` ends with these reasons, and changes nothing on the lab machine."""
     before = standing(rack)
-    changed = Rack(rack.stack, rack.settings, rack.topology, {**rack.environ, **environ})
+    changed = replace(rack, environ={**rack.environ, **environ})
     shown = changed.pulumi("up", "--yes", "--skip-preview", check=False)
     found = " ".join(shown.split())
     assert [each for each in reasons if each not in found] == []

@@ -1,6 +1,7 @@
 """The ways back of docs/control-plane.md: servers, their state or all power are lost.
 
-Each ends with the whole rack healthy; `--times N` runs each N times in a row.
+Each ends with the whole rack healthy; `--times N` runs each N times in a row. Those marked rack are
+for the small rack too; a start from no power is tried there anyway.
 """
 
 import pytest
@@ -13,7 +14,7 @@ from config.topology import ConsulServer
 pytestmark = [
     pytest.mark.control,
     pytest.mark.timeout(3600),
-    pytest.mark.usefixtures("from_formed"),
+    pytest.mark.usefixtures("formed"),
 ]
 
 
@@ -43,6 +44,8 @@ def test_all_power_is_lost(rack: Rack, attempt: int) -> None:
     assert_healthy(rack)
 
 
+@pytest.mark.rack
+@pytest.mark.long
 def test_a_server_with_a_blank_volume_gets_all(rack: Rack, attempt: int) -> None:
     old = assert_healthy(rack)
     name = next(each for each in guests(rack) if each != old)
@@ -52,6 +55,8 @@ def test_a_server_with_a_blank_volume_gets_all(rack: Rack, attempt: int) -> None
     assert_healthy(rack)
 
 
+@pytest.mark.rack
+@pytest.mark.long
 def test_a_snapshot_brings_back_what_was_stored(rack: Rack, attempt: int) -> None:
     leading = assert_healthy(rack)
 
