@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from artefacts import CommandFailed
 from config import names
 from config.settings import Settings
-from lab.remote import VIRSH, ask
+from lab.remote import LOOK_S, VIRSH, ask
 
 DOMAINS = [*VIRSH.split(), "domstats", "--vcpu", "--cpu-total"]
 NS = 10**9
@@ -57,7 +57,7 @@ def idle_costs(settings: Settings, seconds: float) -> dict[str, Cost]:
 
 def _read(settings: Settings, name: str) -> _Reading:
     host = settings.host_of(name)
-    text = ask(settings, host, [*DOMAINS, names.domain(settings.stack, name)], timeout_s=60)
+    text = ask(settings, host, [*DOMAINS, names.domain(settings.stack, name)], timeout_s=LOOK_S)
     counts = [(key, int(value)) for key, value in COUNTS.findall(text)]
     return _Reading(
         at=time.monotonic(),

@@ -22,6 +22,7 @@ CONSOLE_LINES = 8
 BOOT_SERVER_LOGS = "tail -n 4 /var/log/control-plane.log /var/log/dnsmasq.log 2>/dev/null || true"
 SSH_FAILED = 255  # the exit code of ssh where it isn't the command's, ssh(1)
 PAUSE_S = 2  # until what failed is tried again
+LOOK_S = 2 * access.CONNECT_TIMEOUT_S  # to connect, and to read what is there
 VIRSH = "virsh -c qemu:///system"
 
 
@@ -142,7 +143,7 @@ def boot_server_logs(settings: Settings, machine: str) -> str:
     told = ""
     for name in settings.topology.boot_servers:
         try:
-            said = ask(settings, name, ["sh", "-c", BOOT_SERVER_LOGS], timeout_s=60)
+            said = ask(settings, name, ["sh", "-c", BOOT_SERVER_LOGS], timeout_s=LOOK_S)
         except CommandFailed as error:
             said = f"(it can't be asked: {error})"
         told += f"Boot server {name} last said:\n{said.strip()}\n"
@@ -165,4 +166,4 @@ def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:
     """
     tail = ["tail", "-n", str(lines) if lines else "+1"]
     host = settings.host_of(machine)
-    return ask(settings, host, [*tail, settings.console_log(machine)], timeout_s=60)
+    return ask(settings, host, [*tail, settings.console_log(machine)], timeout_s=LOOK_S)

@@ -13,9 +13,8 @@ from artefacts import CommandFailed
 from config import access, addressing, bill, names
 from config.settings import Settings
 from config.topology import Guest, LxcHost, NfsServer, San
-from lab.remote import VIRSH, ask
+from lab.remote import LOOK_S, VIRSH, ask
 
-ASK_S = 60
 ASKED_AT_ONCE = 32  # connections, most of them waiting
 DOMAINS = f"{VIRSH} list --all --name --state-running"
 CONTAINERS = "lxc-ls -1 --running"
@@ -27,7 +26,10 @@ SILENT = "?"  # a service that doesn't tell what it runs
 
 @dataclass(frozen=True)
 class MachineStatus:
-    """One machine or container: level 1, 2, or 3 for a container."""
+    """One machine or container: level 1, 2, or 3 for a container.
+
+    `why`: the error where it is on and can't be asked, else "".
+    """
 
     level: int
     role: str
@@ -36,6 +38,7 @@ class MachineStatus:
     ready: bool
     addresses: dict[str, str]
     serves: list[str]
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Answer:
 
     phase: str
     runs: set[str] | None
+    why: str = ""
 
 
 UNASKED = Answer("-", None)
@@ -98,6 +102,7 @@ class RackWatch:
                     for nic in addressing.nics(settings.stack, topology, name)
                 },
                 serves=_serves(settings, name, answer.runs or set()),
+                why=answer.why,
             )
             if isinstance(machine, LxcHost):
                 inside = set() if power == "off" else answer.runs
@@ -120,7 +125,7 @@ def rogue_dhcp_servers(settings: Settings) -> list[str]:
     command = equipment.rogues(settings.stack)
     try:
         said = ask(
-            settings, access.LAB_MACHINE, command, stdin=guard.text.encode(), timeout_s=ASK_S
+            settings, access.LAB_MACHINE, command, stdin=guard.text.encode(), timeout_s=LOOK_S
         )
     except CommandFailed:
         return []
@@ -170,9 +175,9 @@ def _question(settings: Settings, name: str) -> str:
 
 def _asked(settings: Settings, name: str) -> Answer:
     try:
-        said = ask(settings, name, ["sh", "-c", _question(settings, name)], timeout_s=ASK_S)
-    except CommandFailed:
-        return Answer("unreachable", None)
+        said = ask(settings, name, ["sh", "-c", _question(settings, name)], timeout_s=LOOK_S)
+    except CommandFailed as error:
+        return Answer("unreachable", None, str(error))
     phase, *inside = said.split("\n")
     runs = {line.strip() for line in inside} - {""}
     return Answer(phase.strip(), None if SILENT in runs else runs)

@@ -17,9 +17,8 @@ from config import access, bill, names
 from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.units import format_size
-from lab.remote import ask
+from lab.remote import LOOK_S, ask
 
-LOOK_S = 2 * access.CONNECT_TIMEOUT_S
 DOMAIN, COMMAND, STACK = (
     "libvirt:index/domain:Domain", "command:local:Command", "pulumi:pulumi:Stack"
 )  # fmt: skip

@@ -71,6 +71,9 @@ def status(
         print(json.dumps({"machines": machines, "rogue_dhcp_servers": rogues}, indent=2))
     else:
         screen.print(_status_table(found, whole=True))
+        for name, each in found.items():
+            if each.why:
+                screen.print(f"{name}: {each.why}", highlight=False, markup=False, soft_wrap=True)
         for mac in rogues:
             screen.print(f"{mac} answers DHCP on lan and is no boot server; the switch drops it")
     if silent := _silence(settings, found):

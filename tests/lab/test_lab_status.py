@@ -63,6 +63,18 @@ def test_each_machine_that_is_on_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
     }
 
 
+def test_a_machine_that_cannot_be_asked_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_: Settings, name: str, *__: object, **___: object) -> str:
+        if name == LAB_MACHINE:
+            return "\nmini-router\n"
+        raise CommandFailed("no end after 120 s")
+
+    monkeypatch.setattr("lab.status.ask", ask)
+    router, san1 = (rack_status(SETTINGS)[name] for name in ("router", "san1"))
+    assert (router.phase, router.ready, router.why) == ("unreachable", False, "no end after 120 s")
+    assert (san1.power, san1.why) == ("off", "")
+
+
 def test_who_is_the_boot_server_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     topology = load_topology(FOLDER / "quorum.yaml", "quorum")
     settings = Settings("quorum", topology, LabMachine(host=None), "emulated", "00" * 32)

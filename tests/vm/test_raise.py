@@ -29,7 +29,7 @@ def test_up_after_one_that_was_killed_raises_it(rack: Rack) -> None:
     rack.pulumi("up", "--yes", "--skip-preview")
     status = rack.status()
     assert status
-    assert {name: each["phase"] for name, each in status.items() if not each["ready"]} == {}
+    assert {name: each for name, each in status.items() if not each["ready"]} == {}
 
 
 def test_nothing_stands_twice(rack: Rack) -> None:
