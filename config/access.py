@@ -21,7 +21,7 @@ LAB_MACHINE = "labmachine"  # its alias in ssh_config
 KEPT_S = 30  # how long a connection outlives its last command
 SUN_PATH = 107  # bytes of a unix socket's path, unix(7)
 CONNECTION_HASH, SOCKET_SUFFIX = 40, 17  # ssh's %C, and what it adds while it binds
-CONNECT_TIMEOUT_S = 60  # emulated, a busy machine may not say a word for half a minute
+CONNECT_TIMEOUT_S = 120  # emulated, a busy machine may not say a word for a minute
 KEY_EXCHANGE = "curve25519-sha256"  # the post-quantum default doubles that
 
 

@@ -26,6 +26,9 @@ apply() {
     other=$(ip -o -4 addr show to "${1%/*}" | awk -v own="$bridge" '$2 != own { print $2; exit }')
     [ -z "$other" ] || refuse "address $1 is already on $other; give the stack other networks"
     ip addr replace "$1" dev "$bridge"
+    # A machine inside others that are emulated may be silent for most of a minute after going back to
+    # a snapshot; arp(7) gives up after three questions, a second each, and ssh with it.
+    echo 60 >"/proc/sys/net/ipv4/neigh/$bridge/mcast_solicit"
     shift
     for route in "$@"; do
         ip route replace "${route%,*}" via "${route#*,}" dev "$bridge"

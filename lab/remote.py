@@ -22,7 +22,7 @@ CONSOLE_LINES = 8
 BOOT_SERVER_LOGS = "tail -n 4 /var/log/control-plane.log /var/log/dnsmasq.log 2>/dev/null || true"
 SSH_FAILED = 255  # the exit code of ssh where it isn't the command's, ssh(1)
 PAUSE_S = 2  # until what failed is tried again
-LOOK_S = 2 * access.CONNECT_TIMEOUT_S  # to connect, and to read what is there
+LOOK_S = access.CONNECT_TIMEOUT_S + 60  # to connect, and to read what is there
 VIRSH = "virsh -c qemu:///system"
 
 
