@@ -14,7 +14,6 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +37,7 @@ APT_HELPER = "/usr/lib/apt/apt-helper"  # apt's own fetching, with its proxies a
 ARCHIVE = "http://snapshot.debian.org/archive"
 ARCHIVED = ("debian", "debian-security")
 TIME = "%Y%m%dT%H%M%SZ"
+NAMED = 5  # of the packages that aren't to be had
 LOCK_HEAD = "# name version sha256 path; written by make locks at "
 
 
@@ -85,8 +85,10 @@ class Lock:
         `sources`: apt lines of mirrors, which are asked first.
 
         Raises:
-            CommandFailed: one isn't to be had anywhere, or its bytes aren't the locked ones.
+            CommandFailed: one isn't to be had anywhere, or its bytes aren't the locked ones; with
+                the first that each mirror and archive said.
         """
+        said = []
         mirrors = dict.fromkeys(line.split()[2] for line in sources)
         archives = [f"{ARCHIVE}/{each}/{self.written}" for each in ARCHIVED]
         for base in (*mirrors, *archives):
@@ -99,11 +101,16 @@ class Lock:
                 for part in (f"{base}/{each.path}", str(_file(target, each)),
                              f"SHA256:{each.sha256}")
             ]  # fmt: skip
-            with suppress(CommandFailed):
+            try:
                 run([APT_HELPER, "-o", "APT::Sandbox::User=root", "download-file", *wanted])
+            except CommandFailed as error:
+                lines = str(error).splitlines()
+                said.append(next((line for line in lines if line.startswith("  | ")), lines[0]))
         if missing := self._missing(target):
-            names = ", ".join(f"{each.name} {each.version}" for each in missing)
-            raise CommandFailed(f"not fetched: {names}\n{HINT}; {MOVED_ON}")
+            names = ", ".join(f"{each.name} {each.version}" for each in missing[:NAMED])
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            told = [f"not fetched: {names}{more}", *said, f"{HINT}; {MOVED_ON}"]
+            raise CommandFailed("\n".join(told))
 
     def _missing(self, target: Path) -> list[Locked]:
         return [each for each in self.packages if not _file(target, each).exists()]
