@@ -25,7 +25,7 @@ from lab.remote import VIRSH, ask, on_lab_machine, patiently, reachable
 CONSUL_STATE, CONSUL_STATE_SIZE = "consul.ext4", "64M"  # guest/roles/founder mounts it
 BLOCK = 1 << 20
 # The entries of all machines are set at once, each by a connection of its own if none is there yet:
-# where all is emulated, a dozen handshakes take longer than ssh waits for one. So it is tried twice.
+# where all is emulated, a dozen handshakes take longer than ssh waits for one. So it tries twice.
 BUSY_S = 2.0 * access.CONNECT_TIMEOUT_S
 MOVES = " init_on_free=1"  # of free memory, zeros then, qemu's migration sends some bytes a page
 

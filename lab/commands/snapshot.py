@@ -1,5 +1,6 @@
 """Commands about snapshots of the virtual lab machine."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -50,6 +51,8 @@ def restore(
             f"Go back to {name}?", abort=True,
         )  # fmt: skip
     of_racks.restore(name)
+    for line in _what_next(found):
+        screen.print(line, highlight=False, soft_wrap=True)
 
 
 @snapshot_app.command("remove")
@@ -69,6 +72,17 @@ def diff(name: str) -> None:
     """Which resources are others now than in a snapshot: + new, - gone, ~ changed."""
     for line in of_racks.difference(name):
         screen.print(line, highlight=False, soft_wrap=True)
+
+
+def _what_next(found: snapshots.Snapshot) -> Iterator[str]:
+    """What a person does after going back."""
+    if not found.warm:
+        yield "The lab machine is off. Start it: lab machine up"
+        yield from (f"Then its rack: lab --stack {stack} start" for stack in found.stacks)
+        return
+    if found.hardware["accelerator"] == "tcg":
+        yield "All goes on. It is slow for a minute: the emulator translates all code anew."
+    yield from (f"To look: lab --stack {stack} status" for stack in found.stacks)
 
 
 def _size(found: snapshots.Snapshot) -> str:

@@ -74,14 +74,14 @@ def deployment(*names: str) -> dict[str, object]:
     return {"version": 3, "deployment": {"resources": resources}}
 
 
-def kept(project: Path, name: str, *stacks: str) -> Snapshot:
+def kept(project: Path, name: str, *stacks: str, warm: bool = True) -> Snapshot:
     folder = project / "snapshots" / name
     folder.mkdir(parents=True)
     for stack in stacks:
         snapshots._keep(stack, folder / "stacks" / stack)
     made = Snapshot(
-        **vars(Label(name, "", "c0ffee", stacks, "")), made="2026-12-01T02:00:00+00:00", warm=True,
-        layer="a", hardware={},
+        **vars(Label(name, "", "c0ffee", stacks, "")), made="2026-12-01T02:00:00+00:00", warm=warm,
+        layer="a", hardware={"accelerator": "tcg"},
     )  # fmt: skip
     made.keep(folder)
     return made
@@ -138,6 +138,22 @@ def test_what_goes_is_asked_before(project: Path, pulumi: StandIn) -> None:
     assert pulumi.states["moving"]
     assert CliRunner().invoke(app, ["snapshot", "restore", "one", "--yes"]).exit_code == 0
     assert not pulumi.states["moving"]
+
+
+@pytest.mark.parametrize(
+    ("warm", "told"),
+    [
+        (True, ["It is slow for a minute", "lab --stack mini status"]),
+        (False, ["is off. Start it: lab machine up", "Then its rack: lab --stack mini start"]),
+    ],
+)
+def test_what_comes_after_going_back_is_told(
+    project: Path, pulumi: StandIn, *, warm: bool, told: list[str]
+) -> None:
+    kept(project, "one", "mini", warm=warm)
+    done = CliRunner().invoke(app, ["snapshot", "restore", "one", "--yes"])
+    assert done.exit_code == 0
+    assert [each for each in told if each not in done.stdout] == []
 
 
 def test_what_differs_is_told_by_resource(project: Path, pulumi: StandIn) -> None:
