@@ -107,10 +107,12 @@ def keep(stack: str) -> None:
     snapshots.save(name_of(stack), "as it was raised", inputs=made_of, held=stack)
 
 
-def forget(stack: str) -> None:
-    """Remove what is kept of a stack, so that its next `up` raises it."""
-    if _of(stack):
-        saving.remove(name_of(stack), State())
+def forget(stack: str) -> bool:
+    """Remove what is kept of a stack, so that its next `up` raises it; whether anything was."""
+    if _of(stack) is None:
+        return False
+    saving.remove(name_of(stack), State())
+    return True
 
 
 def _same(stack: str) -> Snapshot | None:

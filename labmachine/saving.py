@@ -126,9 +126,12 @@ def remove(name: str, state: State) -> None:
 
     Raises:
         ConfigError: there is no such one.
+        MachineError: the way back to it was interrupted, and has to be finished.
     """
     with process.locked(state):
         snapshots.named(state, name)
+        if _interrupted(state) == name:
+            require_whole(state)
         folder = snapshots.folder_of(state, name)
         gone = folder.with_name(f".{name}.new")
         remove_tree(gone)
@@ -161,11 +164,16 @@ def require_whole(state: State) -> None:
     Raises:
         MachineError: with the command that finishes it.
     """
-    if state.restoring.exists():
-        name = state.restoring.read_text()
+    if name := _interrupted(state):
         raise MachineError(
-            f"going back to snapshot {name} was interrupted; finish it: lab snapshot restore {name}"
+            f"going back to snapshot {name} was interrupted; finish it, or go back to another one: "
+            f"lab snapshot restore {name}"
         )
+
+
+def _interrupted(state: State) -> str:
+    """The snapshot that a way back was interrupted to, or ""."""
+    return state.restoring.read_text() if state.restoring.exists() else ""
 
 
 def settle(state: State) -> None:

@@ -31,8 +31,7 @@ def list_snapshots() -> None:
     rows = table("snapshot", "made (UTC)", "size", "kind", "stacks", "commit", "note",
                  unbroken=("snapshot",))  # fmt: skip
     for each in snapshots.all_of(State()):
-        made = datetime.fromisoformat(each.made).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        rows.add_row(each.name, made, _size(each), _kind(each), _stacks(each), each.commit,
+        rows.add_row(each.name, _made(each), _size(each), _kind(each), _stacks(each), each.commit,
                      each.note)  # fmt: skip
     screen.print(rows)
 
@@ -47,8 +46,8 @@ def restore(
         lost = set(inventory.raised_on_virtual()) - set(found.stacks)
         more = f" The racks of these stacks go: {', '.join(sorted(lost))}." if lost else ""
         typer.confirm(
-            f"All that the lab machine has written since its last snapshot is lost.{more} "
-            f"Go back to {name}?", abort=True,
+            f"All that the lab machine has written since the newest snapshot is lost.{more} "
+            f"Go back to {name}, made {_made(found)} UTC?", abort=True,
         )  # fmt: skip
     of_racks.restore(name)
     for line in _what_next(found):
@@ -59,12 +58,16 @@ def restore(
 def remove(name: str) -> None:
     """Remove a snapshot and what no other needs."""
     saving.remove(name, State())
+    screen.print(f"{name}: removed", highlight=False)
 
 
 @snapshot_app.command("forget")
 def forget(context: typer.Context) -> None:
     """Remove what `lab:keep` keeps of the stack, so that its next `up` raises it."""
-    kept.forget(chosen(context).stack)
+    stack = chosen(context).stack
+    was = kept.forget(stack)
+    said = f"{kept.name_of(stack)}: removed" if was else f"Nothing is kept of stack {stack}."
+    screen.print(said, highlight=False)
 
 
 @snapshot_app.command("diff")
@@ -83,6 +86,10 @@ def _what_next(found: snapshots.Snapshot) -> Iterator[str]:
     if found.hardware["accelerator"] == "tcg":
         yield "All goes on. It is slow for a minute: the emulator translates all code anew."
     yield from (f"To look: lab --stack {stack} status" for stack in found.stacks)
+
+
+def _made(found: snapshots.Snapshot) -> str:
+    return datetime.fromisoformat(found.made).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _size(found: snapshots.Snapshot) -> str:

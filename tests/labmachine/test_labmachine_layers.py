@@ -185,9 +185,15 @@ def test_a_name_is_taken_once_and_names_no_other_folder(state: State) -> None:
 def test_an_interrupted_way_back_is_told_by_what_needs_the_machine(state: State) -> None:
     save(state, "one")
     state.restoring.write_text("one")
-    for act in (lambda: machine.up(SETTINGS, state), lambda: save(state, "two")):
+    acts = (
+        lambda: machine.up(SETTINGS, state),
+        lambda: save(state, "two"),
+        lambda: saving.remove("one", state),
+    )
+    for act in acts:
         with pytest.raises(MachineError, match="lab snapshot restore one"):
             act()
+    assert snapshots.named(state, "one")
 
 
 @pytest.mark.parametrize(
