@@ -34,6 +34,7 @@ def save(name: str, note: str, *, inputs: str = "", held: str = "") -> Snapshot:
         CommandFailed: Pulumi's state can't be read.
         MachineError: as `saving.save`.
     """
+    snapshots.require_new(State(), name)  # before a run is waited for
     stacks = inventory.raised_on_virtual()
     with _alone({*stacks} - {held}, "lab snapshot save"):
 

@@ -50,12 +50,11 @@ def save(label: Label, outside: Outside, settings: LabMachine, state: State) -> 
         MachineError: there is nothing, or one of that name; or qemu can't. All is as it was.
     """
     name = label.name
-    folder = snapshots.folder_of(state, name)
+    snapshots.folder_of(state, name)
     with process.locked(state):
         require_whole(state)
         clean(state)
-        if folder.exists():
-            raise MachineError(f"snapshot {name} is there; remove it: lab snapshot remove {name}")
+        folder = snapshots.require_new(state, name)
         if not state.root.exists():
             raise MachineError("the lab machine has written nothing yet; make it: lab machine up")
         warm = state.pid() is not None
@@ -128,6 +127,7 @@ def remove(name: str, state: State) -> None:
         ConfigError: there is no such one.
         MachineError: the way back to it was interrupted, and has to be finished.
     """
+    snapshots.named(state, name)  # before the machine is waited for
     with process.locked(state):
         snapshots.named(state, name)
         if _interrupted(state) == name:

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from config.errors import ConfigError, Problem
+from config.errors import ConfigError, Problem, Refused
 from config.files import write
 from config.labmachine import LabMachine
 from config.units import format_size
 from labmachine.emulator import emulator
 from labmachine.image import MachineImage
+from labmachine.process import MachineError
 from labmachine.qemu import Accelerator, machine_argv
 from labmachine.state import State, bytes_of
 
@@ -88,9 +89,23 @@ def named(state: State, name: str) -> Snapshot:
     folder_of(state, name)
     there = {each.name: each for each in all_of(state)}
     if name not in there:
-        known = ", ".join(there) or "none yet"
-        raise _unusable(name, f"one of: {known}", "lab snapshot list")
+        if not there:
+            raise _unusable(name, "there are no snapshots", "make one: lab snapshot save NAME")
+        raise _unusable(name, f"one of: {', '.join(there)}", "name one of these")
     return there[name]
+
+
+def require_new(state: State, name: str) -> Path:
+    """The folder of a snapshot that isn't there yet.
+
+    Raises:
+        ConfigError: it can't be a name.
+        MachineError: there is one of that name.
+    """
+    folder = folder_of(state, name)
+    if folder.exists():
+        raise MachineError(f"snapshot {name} is there; remove it: lab snapshot remove {name}")
+    return folder
 
 
 def layers_kept(state: State) -> list[str]:
@@ -146,4 +161,4 @@ def _remedy(what: str) -> str:
 
 
 def _unusable(name: str, rule: str, remedy: str) -> ConfigError:
-    return ConfigError("the snapshot", [Problem("name", name, rule, remedy)])
+    return Refused("lab snapshot", [Problem("name", name, rule, remedy)])

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from config.errors import ConfigError
 from lab import snapshots
 from lab.main import app
+from labmachine.process import MachineError
 from labmachine.snapshots import Label, Snapshot
 from labmachine.state import State
 
@@ -128,6 +130,16 @@ def test_a_rack_that_was_raised_since_is_gone_by_its_state_too(
     snapshots.restore("one")
     assert pulumi.states["moving"] == {}
     assert (project / "stacks/moving/seed").read_text() == "then"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "one"])
+def test_a_name_that_can_t_be_is_refused_before_a_run_is_waited_for(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    kept(project, "one")
+    monkeypatch.setattr("lab.snapshots._alone", pytest.fail)
+    with pytest.raises((ConfigError, MachineError)):
+        snapshots.save(name, "")
 
 
 def test_what_goes_is_asked_before(project: Path, pulumi: StandIn) -> None:

@@ -180,6 +180,11 @@ def test_a_name_is_taken_once_and_names_no_other_folder(state: State) -> None:
             save(state, name)
     with pytest.raises(ConfigError, match="one of: one"):
         snapshots.named(state, "on")
+    with pytest.raises(ConfigError, match="was refused, nothing was changed"):
+        saving.remove("on", state)
+    saving.remove("one", state)
+    with pytest.raises(ConfigError, match="there are no snapshots"):
+        snapshots.named(state, "one")
 
 
 def test_an_interrupted_way_back_is_told_by_what_needs_the_machine(state: State) -> None:
