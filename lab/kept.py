@@ -75,7 +75,9 @@ def go_back(stack: str, *, ask: bool) -> bool:
         return False
     anew = f"lab --stack {stack} snapshot forget"
     _say(f"Snapshot {name} is what this `up` would raise. To raise it anew: {anew}")
-    if ask and not (sys.stdin.isatty() and typer.confirm("Go back to it?", default=True)):
+    if ask and not (
+        sys.stdin and sys.stdin.isatty() and typer.confirm("Go back to it?", default=True)
+    ):
         return False
     try:
         snapshots.restore(name, held=stack)

@@ -3,6 +3,7 @@
 Owns when a stack's settings are read and its files written. Leaves both to `config.settings`.
 """
 
+import sys
 from dataclasses import dataclass
 
 import typer
@@ -62,6 +63,16 @@ def tell_state(stack: str) -> None:
         f"pulumi state delete --all --force --yes --stack {stack}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def confirm(question: str) -> None:
+    """Ask before what can't be undone; where the answer isn't yes the command ends with code 1."""
+    try:
+        if typer.confirm(question):
+            return
+    except (typer.Abort, RuntimeError):  # input() has the second where there is no stdin
+        print("\nno answer; to go on without one: --yes", file=sys.stderr)
+    raise typer.Exit(1)
 
 
 def table(*columns: str, unbroken: tuple[str, ...] = (), title: str | None = None) -> Table:

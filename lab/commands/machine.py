@@ -10,7 +10,7 @@ from config import stacks
 from config.settings import VIRTUAL
 from config.stacks import PROJECT
 from lab import inventory, kept, pulumi_cli, runs
-from lab.commands.context import chosen, screen, tell_state
+from lab.commands.context import chosen, confirm, screen, tell_state
 from lab.locks import folder_of
 from labmachine import machine, saving
 
@@ -69,7 +69,7 @@ def reset(
         print(f"which racks are on it can't be told: {error}", file=sys.stderr)
     if not yes:
         lost = f" The racks of these stacks are lost: {', '.join(racks)}." if racks else ""
-        typer.confirm(f"All that the lab machine has written goes.{lost} Reset it?", abort=True)
+        confirm(f"All that the lab machine has written goes.{lost} Reset it?")
     machine.reset()
     for stack in racks:
         tell_state(stack)

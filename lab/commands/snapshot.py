@@ -9,7 +9,7 @@ import typer
 from config.units import MIB
 from lab import inventory, kept
 from lab import snapshots as of_racks
-from lab.commands.context import chosen, screen, table
+from lab.commands.context import chosen, confirm, screen, table
 from labmachine import saving, snapshots
 from labmachine.state import State
 
@@ -45,10 +45,10 @@ def restore(
     if not yes:
         lost = set(inventory.raised_on_virtual()) - set(found.stacks)
         more = f" The racks of these stacks go: {', '.join(sorted(lost))}." if lost else ""
-        typer.confirm(
+        confirm(
             f"All that the lab machine has written since the newest snapshot is lost.{more} "
-            f"Go back to {name}, made {_made(found)} UTC?", abort=True,
-        )  # fmt: skip
+            f"Go back to {name}, made {_made(found)} UTC?"
+        )
     of_racks.restore(name)
     for line in _what_next(found):
         screen.print(line, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from config.settings import PROJECT, stack_folder
 from lab import build as building
 from lab import clear as clearing
 from lab import experiments, inventory, pulumi_cli, runs
-from lab.commands.context import chosen, screen, table, tell_state
+from lab.commands.context import chosen, confirm, screen, table, tell_state
 from lab.locks import clear_dead
 from lab.timeline import Timeline, timeline
 
@@ -96,7 +96,7 @@ def clear(
         what = f"All that carries the tag of stack {settings.stack} on {settings.lab.name} goes"
         known = settings.stack in inventory.raised()
         way = f"Pulumi has its state: pulumi destroy --stack {settings.stack} is the way. "
-        typer.confirm(f"{way if known else ''}{what}, its volumes too. Remove it?", abort=True)
+        confirm(f"{way if known else ''}{what}, its volumes too. Remove it?")
     with runs.only(settings.stack, "lab clear"):
         clearing.clear(settings)
     if settings.stack in inventory.raised():

@@ -148,6 +148,10 @@ def test_what_goes_is_asked_before(project: Path, pulumi: StandIn) -> None:
     assert done.exit_code == 1
     assert "The racks of these stacks go: moving." in done.stdout
     assert pulumi.states["moving"]
+    nobody = CliRunner().invoke(app, ["snapshot", "restore", "one"], input="")
+    assert nobody.exit_code == 1
+    assert "to go on without one: --yes" in nobody.output
+    assert pulumi.states["moving"]
     assert CliRunner().invoke(app, ["snapshot", "restore", "one", "--yes"]).exit_code == 0
     assert not pulumi.states["moving"]
 
