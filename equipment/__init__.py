@@ -7,6 +7,7 @@ idempotent, so the same bring it back after the lab machine was off. Leaves when
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from config import addressing, names
@@ -115,13 +116,12 @@ def bmcs(stack: str, topology: Topology) -> Equipment | None:
     servers = topology.of(Server).values()
     if not servers or "ipmi" not in topology.networks:
         return None
-    bridge, name, tag = names.bridge(stack, "ipmi"), names.bmcs(stack), names.owner_tag(stack)
+    name = names.bmcs(stack)
     addresses = ",".join(str(addressing.bmc(topology, server)) for server in servers)
-    router = addressing.gateway(topology, "ipmi")
     settings = f"VIRTUALBMC_CONFIG=/var/lib/{name}/virtualbmc.conf"
     program = ("env", settings, "python3", "-m", "virtualbmc.cmd.vbmcd", "--foreground")
-    apply = (bridge, name, tag, str(router or "-"), addresses, *program)
-    return Equipment("bmcs", "station", apply, (bridge, name, tag))
+    gateway = addressing.gateway(topology, "ipmi")
+    return _station("bmcs", stack, ("ipmi", name), gateway, addresses, *program)
 
 
 def provider(stack: str, topology: Topology) -> Equipment | None:
@@ -130,12 +130,11 @@ def provider(stack: str, topology: Topology) -> Equipment | None:
     It sends all it knows no way for to the firewall: what gets in is the firewall's decision.
     """
     for firewall in topology.of(Firewall).values():
-        bridge, name = names.bridge(stack, "isp"), names.provider(stack)
-        tag, address = names.owner_tag(stack), addressing.provider(topology)
+        address = addressing.provider(topology)
         gateway = addressing.interface(topology, "isp", firewall.host).ip
         server = ("python3", "-m", "http.server", "80")
-        apply = (bridge, name, tag, str(gateway), str(address), *server)
-        return Equipment("provider", "station", apply, (bridge, name, tag))
+        place = ("isp", names.provider(stack))
+        return _station("provider", stack, place, gateway, str(address), *server)
     return None
 
 
@@ -144,13 +143,28 @@ def ntp(stack: str, topology: Topology) -> Equipment:
 
     Whoever isn't on lan asks by the router.
     """
-    bridge, name, tag = names.bridge(stack, "lan"), names.ntp(stack), names.owner_tag(stack)
+    name = names.ntp(stack)
     # Beside the files of the lab machine's own chronyd: AppArmor lets it have none elsewhere.
     files = (f"pidfile /run/chrony/{name}.pid", f"bindcmdaddress /run/chrony/{name}.sock")
     program = ("chronyd", "-x", "-d", "allow", "local stratum 10", "cmdport 0", *files)
-    router = addressing.gateway(topology, "lan")
-    apply = (bridge, name, tag, str(router or "-"), str(addressing.ntp(topology)), *program)
-    return Equipment("ntp", "station", apply, (bridge, name, tag))
+    gateway, address = addressing.gateway(topology, "lan"), addressing.ntp(topology)
+    return _station("ntp", stack, ("lan", name), gateway, str(address), *program)
+
+
+def _station(
+    what: str,
+    stack: str,
+    place: tuple[str, str],
+    gateway: IPv4Address | None,
+    *served: str,
+) -> Equipment:
+    """A program that has a network namespace to itself.
+
+    `place`: its network, the namespace; `served`: addresses, with commas, and the program's argv.
+    """
+    network, name = place
+    own = (names.bridge(stack, network), name, names.owner_tag(stack))
+    return Equipment(what, "station", (*own, str(gateway or "-"), *served), own)
 
 
 def everything(stack: str, topology: Topology) -> Iterator[Equipment]:

@@ -9,7 +9,7 @@ from config import access, addressing, names
 from config.errors import Problem, Refused
 from config.settings import Settings
 from config.topology import StorageNode
-from lab.power import where
+from lab.power import host_or_home
 from lab.remote import VIRSH, ask, equip
 
 # As the domain has it, beside the source; the persistent definition keeps the disk all the time.
@@ -61,7 +61,7 @@ def link(settings: Settings, name: str, network: str, *, repair: bool) -> None:
     mac = next(nic.mac for nic in nics if nic.network == network)
     domain = names.domain(settings.stack, name)
     words = [*VIRSH.split(), "domif-setlink", domain, mac, "up" if repair else "down"]
-    ask(settings, where(settings, name) or settings.host_of(name), words)
+    ask(settings, host_or_home(settings, name), words)
 
 
 def freeze(settings: Settings, name: str, *, repair: bool) -> None:
@@ -74,9 +74,7 @@ def freeze(settings: Settings, name: str, *, repair: bool) -> None:
     settings.machine(name)
     domain = names.domain(settings.stack, name)
     script = GO_ON if repair else STAND_STILL
-    hosts = (
-        settings.hosts_of(name) if repair else (where(settings, name) or settings.host_of(name),)
-    )
+    hosts = settings.hosts_of(name) if repair else (host_or_home(settings, name),)
     for host in hosts:
         ask(settings, host, ["sh", "-euc", script, "fault", domain])
 

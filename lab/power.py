@@ -83,11 +83,20 @@ def power(
         option = "--pxe" if pxe else "--via"
         rule = f"{name} has no BMC: it is a {machine.role}"
         raise Refused("lab power", [Problem(option, name, rule, "leave the option out")])
-    here = where(settings, name) or settings.host_of(name)
+    here = host_or_home(settings, name)
     if action is Action.CYCLE:
         _press(settings, name, here, Action.OFF)
         here, action = settings.host_of(name), Action.ON
     return _press(settings, name, here, action)
+
+
+def host_or_home(settings: Settings, name: str) -> str:
+    """Which of its hosts a machine runs on; of one that is off, where it is at home.
+
+    Raises:
+        CommandFailed: as `where`.
+    """
+    return where(settings, name) or settings.host_of(name)
 
 
 def where(settings: Settings, name: str) -> str | None:

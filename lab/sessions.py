@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from config import access, names
 from config.settings import Settings
-from lab.power import where
+from lab.power import host_or_home
 from lab.remote import SSH_FAILED, VIRSH, shell_argv
 
 
@@ -36,7 +36,7 @@ def ssh(settings: Settings, name: str, command: Sequence[str]) -> NoReturn:
 
 def console(settings: Settings, name: str) -> NoReturn:
     """Attach to a machine's serial console; Ctrl-] ends it (virsh(1), console)."""
-    host = where(settings, name) or settings.host_of(name)
+    host = host_or_home(settings, name)
     argv = [part if part != "-T" else "-tt" for part in shell_argv(settings, host)]
     argv.append(f"{VIRSH} console {names.domain(settings.stack, name)}")
     _session(settings, name, argv)

@@ -50,7 +50,6 @@ def save(label: Label, outside: Outside, settings: LabMachine, state: State) -> 
         MachineError: there is nothing, or one of that name; or qemu can't. All is as it was.
     """
     name = label.name
-    snapshots.folder_of(state, name)
     with process.locked(state):
         require_whole(state)
         clean(state)
