@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from alpine import boottree, image, kernelbuild, programs
@@ -89,13 +88,14 @@ def _watch(running: Mapping[str, Future[None]], began: float) -> None:
     next_report = began + SILENT_S
     told: set[str] = set()
     while left := [name for name, each in running.items() if not each.done()]:
+        building = [name for name in left if _steps(name)]  # the others look into the cache
         for each in running.values():
             if each.done():
                 each.result()
         now = time.monotonic()
-        if now >= next_report:
-            _report(left, told, now - began)
-            told.update(left)
+        if building and now >= next_report:
+            _report(building, told, now - began)
+            told.update(building)
             next_report = now + REPORT_S
         time.sleep(0.2)
     for each in running.values():
@@ -111,10 +111,10 @@ def _report(left: list[str], told: set[str], seconds: float) -> None:
             f"→ building, once for all clones, what {cache_root()} lacks: {what}", file=sys.stderr
         )
         print(f"  logs: {LOGS}", file=sys.stderr)
-    rest = rest_of(told or left, seconds / 60, len(os.sched_getaffinity(0)))
+    rest = rest_of(told.union(left), seconds / 60, len(os.sched_getaffinity(0)))
     print(f"  {seconds / 60:.0f} min; some {rest:.0f} min left:", file=sys.stderr)
     for name in left:
-        print(f"    {PARTS[name].title}: {_doing(LOGS / f'{name}.log')}", file=sys.stderr)
+        print(f"    {PARTS[name].title}: {_steps(name)[-1].strip(' →…')}", file=sys.stderr)
     sys.stderr.flush()
 
 
@@ -127,10 +127,10 @@ def rest_of(missing: Iterable[str], minutes: float, cores: int) -> float:
     return max(1.0, work / cores - minutes)
 
 
-def _doing(log: Path) -> str:
-    """The step that a part is at."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return lines[-1].strip(" →…") if lines else "starting"
+def _steps(name: str) -> list[str]:
+    """What a part says that it builds; nothing where the cache has all."""
+    log = LOGS / f"{name}.log"
+    return log.read_text(errors="replace").splitlines() if log.exists() else []
 
 
 if __name__ == "__main__":

@@ -103,9 +103,11 @@ def cycle(settings: Settings, seed: int, rounds: int, kinds: Sequence[Kind] = ()
     planned = plan(seed, settings.topology, rounds, kinds)
     for number, (each, seconds) in enumerate(planned, 1):
         with step(f"{number} of {rounds}: {each} for {seconds} s"):
-            _happen(settings, each, begins=True)
-            time.sleep(seconds)
-            _happen(settings, each, begins=False)
+            try:
+                _happen(settings, each, begins=True)
+                time.sleep(seconds)
+            finally:  # Ctrl-C too leaves no fault behind
+                _happen(settings, each, begins=False)
             healed(settings)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from lab.commands import acting, cache, looking, machine, snapshot, stacks, steps
 from lab.commands.context import Chosen
-from lab.errors import told
+from lab.errors import INTERRUPTED, told
 from lab.folder import require_own
 from lab.operation import project_folder
 
@@ -38,4 +38,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that has no arrows, e.g. Latin-1
     with told():
         require_own(Path(sys.argv[0]), project_folder([], Path.cwd()))
-        app()
+        try:
+            app()
+        except SystemExit as end:
+            if end.code == INTERRUPTED:
+                print("interrupted; to go on run the same command again", file=sys.stderr)
+            raise

@@ -75,9 +75,10 @@ def down(state: State | None = None) -> None:
             return
         with step("switching the lab machine off"):
             with suppress(qmp.QmpError):
-                qmp.execute(state.qmp, "system_powerdown")
-                if process.gone(state, POWERDOWN_DEADLINE_S):
-                    return
+                if process.guest(state) == process.RUNNING:  # no other hears the button
+                    qmp.execute(state.qmp, "system_powerdown")
+                    if process.gone(state, POWERDOWN_DEADLINE_S):
+                        return
             process.cut(state)
 
 
@@ -95,12 +96,14 @@ def status(settings: LabMachine | None = None, state: State | None = None) -> St
 
 
 def require_running(state: State | None = None) -> None:
-    """Refuse what needs it while it is off.
+    """Refuse what needs it while it is off, or at no moment.
 
     Raises:
-        MachineError: it is off; with the command that starts it.
+        MachineError: it is so; with the command that starts it, or finishes the way back.
     """
-    if (state or State()).pid() is None:
+    state = state or State()
+    saving.require_whole(state)
+    if state.pid() is None:
         raise MachineError("the lab machine is off; start it: lab machine up")
 
 
@@ -114,6 +117,7 @@ def reset(state: State | None = None) -> None:
     with process.locked(state):
         if state.folder.exists():
             layers.make_lowest(state)
+            state.restoring.unlink(missing_ok=True)
             saving.clean(state)
 
 

@@ -7,6 +7,7 @@ its life to `machine`, its moments to `saving`.
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from labmachine.state import State
 
 QUIT_DEADLINE_S = 10.0
 START_DEADLINE_S = 60.0
+RUNNING = "running"  # qemu's word for a machine whose CPUs work
 
 
 class MachineError(RuntimeError):
@@ -43,8 +45,9 @@ def start(settings: LabMachine, state: State, image: MachineImage, *, paused: bo
     tell_host_key(settings, state)
     for stale in (state.pidfile, state.qmp, state.console, state.console_log):
         stale.unlink(missing_ok=True)
-    speed = "" if verdict.accelerator == "kvm" else f"; KVM isn't usable: {verdict.reason}"
-    with step(f"starting the lab machine on {verdict.accelerator}{speed}"):
+    if verdict.accelerator != "kvm":
+        print(f"KVM isn't usable: {verdict.reason}", file=sys.stderr)
+    with step(f"starting the lab machine on {verdict.accelerator}"):
         argv = machine_argv(settings, image, state, verdict.accelerator)
         argv += ["-S"] if paused else []
         # Not by -daemonize, which leaves the folder: qemu opens a disk's file anew when a layer is

@@ -129,7 +129,7 @@ def remove(name: str, state: State) -> None:
     snapshots.named(state, name)  # before the machine is waited for
     with process.locked(state):
         snapshots.named(state, name)
-        if _interrupted(state) == name:
+        if interrupted(state) == name:
             require_whole(state)
         folder = snapshots.folder_of(state, name)
         gone = folder.with_name(f".{name}.new")
@@ -147,7 +147,7 @@ def _require_warm(state: State) -> None:
     Raises:
         MachineError: with the reason and the way on.
     """
-    if (found := process.guest(state)) != "running":
+    if (found := process.guest(state)) != process.RUNNING:
         raise MachineError(f"the lab machine stands still ({found}); let it go on: lab machine up")
     vendor = Path("/proc/cpuinfo").read_text()
     if _on_kvm(state) and "AuthenticAMD" in vendor:
@@ -163,14 +163,15 @@ def require_whole(state: State) -> None:
     Raises:
         MachineError: with the command that finishes it.
     """
-    if name := _interrupted(state):
+    if name := interrupted(state):
         raise MachineError(
-            f"going back to snapshot {name} was interrupted; finish it, or go back to another one: "
-            f"lab snapshot restore {name}"
+            f"the way back to snapshot {name} isn't finished; if it was interrupted go on with it, "
+            f"or go back to another one: lab snapshot restore {name}; to give up all that the lab "
+            "machine has written: lab machine reset"
         )
 
 
-def _interrupted(state: State) -> str:
+def interrupted(state: State) -> str:
     """The snapshot that a way back was interrupted to, or ""."""
     return state.restoring.read_text() if state.restoring.exists() else ""
 

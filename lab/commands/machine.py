@@ -12,7 +12,8 @@ from config.stacks import PROJECT
 from lab import inventory, kept, pulumi_cli, runs
 from lab.commands.context import chosen, confirm, screen, tell_state
 from lab.locks import folder_of
-from labmachine import machine, saving
+from labmachine import machine, process, saving
+from labmachine.state import State
 
 machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
 
@@ -79,6 +80,7 @@ def reset(
 def status() -> None:
     """Whether it runs and answers."""
     found = machine.status()
+    saving.require_whole(State())
     if found.pid is None:
         made = {"stopped": "its disks are there", "absent": "nothing was made yet"}[found.state]
         screen.print(f"off; {made}; start it: lab machine up")
@@ -88,7 +90,7 @@ def status() -> None:
         screen.print("stopped by qemu: its disks can't grow; free space, then: lab machine up")
     elif found.guest == saving.PAUSED:
         screen.print("it stands still, as a save was broken off; let it go on: lab machine up")
-    elif found.guest not in {"", "running"}:
+    elif found.guest not in {"", process.RUNNING}:
         screen.print(f"its CPUs: {found.guest}")
 
 

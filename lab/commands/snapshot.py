@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from config import stacks
 from config.units import MIB
 from lab import inventory, kept
 from lab import snapshots as of_racks
@@ -28,9 +29,13 @@ def save(name: str, note: Annotated[str, typer.Option(help="What this moment is.
 @snapshot_app.command("list")
 def list_snapshots() -> None:
     """All snapshots: age, size, with memory or without, stacks, the project's commit, note."""
+    found = list(snapshots.all_of(State()))
+    if not found:
+        screen.print("There are no snapshots; make one: lab snapshot save NAME")
+        return
     rows = table("snapshot", "made (UTC)", "size", "kind", "stacks", "commit", "note",
-                 unbroken=("snapshot",))  # fmt: skip
-    for each in snapshots.all_of(State()):
+                 unbroken=("snapshot", "made (UTC)", "size", "kind"))  # fmt: skip
+    for each in found:
         rows.add_row(each.name, _made(each), _size(each), _kind(each), _stacks(each), each.commit,
                      each.note)  # fmt: skip
     screen.print(rows)
@@ -66,6 +71,8 @@ def forget(context: typer.Context) -> None:
     """Remove what `lab:keep` keeps of the stack, so that its next `up` raises it."""
     stack = chosen(context).stack
     was = kept.forget(stack)
+    if not was:
+        stacks.require(stack)
     said = f"{kept.name_of(stack)}: removed" if was else f"Nothing is kept of stack {stack}."
     screen.print(said, highlight=False)
 

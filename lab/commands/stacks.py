@@ -34,6 +34,7 @@ def list_stacks() -> None:
     problems = []
     for row in inventory.rows():
         since = row.since[:16].replace("T", " ") or "yes" if row.raised else "-"
+        since = runs.holder(row.stack) or since
         memory = f"{row.memory / (1 << 30):.1f} GiB" if row.memory else "?"
         rows.add_row(row.stack, " < ".join(row.extends) or "?", row.machine, memory, since)
         if row.problem:

@@ -38,6 +38,14 @@ def test_nothing_is_said_when_all_is_there(
     assert capfd.readouterr() == ("", "")
 
 
+def test_nothing_is_said_while_a_slow_machine_looks_into_the_cache(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _parts(monkeypatch, one="true", two="sleep 2")
+    build.build("mini")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_it_is_told_what_is_built_and_how_long_it_takes(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from config import access
+from config import access, stacks
 from config.load import FOLDER, load_topology, shipped
-from lab.cycle import LASTS_S, Kind, plan, possible
+from config.settings import load_settings
+from lab.cycle import LASTS_S, Kind, cycle, plan, possible
 
 MINI = load_topology(FOLDER / "mini.yaml", "mini")
 
@@ -21,6 +22,19 @@ def test_all_that_can_happen_has_its_turn_within_the_times() -> None:
         each for all_ in possible(MINI).values() for each in all_
     }
     assert all(LASTS_S[0] <= seconds <= LASTS_S[1] for _, seconds in planned)
+
+
+def test_an_interrupted_run_leaves_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[bool] = []
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.cycle._happen", lambda *_, begins: done.append(begins))
+    monkeypatch.setattr("lab.cycle.time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cycle(load_settings("mini", stacks.options("mini"), keep=False), 1, 1)
+    assert done == [True, False]
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -268,3 +268,8 @@ def test_the_power_isn_t_taken_from_under_a_run(lab: Command, project: Path, com
 
 def test_whose_power_went_is_told_with_the_way_back(lab: Command) -> None:
     assert "to bring it back: lab --stack mini start" in lab("machine", "down").stdout
+
+
+def test_a_stack_that_is_being_worked_on_is_told_so(lab: Command) -> None:
+    with runs.only("mini", "pulumi up"):
+        assert "pulumi up (process" in " ".join(lab("list").stdout.split())

@@ -160,6 +160,11 @@ def test_the_commands_of_lab(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(started) == 3
 
 
+def test_only_of_a_stack_that_is_there_something_is_forgotten(lab: Lab) -> None:
+    done = CliRunner().invoke(app, ["--stack", "minni", "snapshot", "forget"])
+    assert "did you mean mini or" in str(done.exception)
+
+
 INPUTS = kept.inputs
 
 

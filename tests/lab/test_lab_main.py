@@ -102,6 +102,15 @@ def test_a_lab_machine_that_is_off_is_told_at_once(
     assert lab(*line.split()) == (1, "", told)
 
 
+def test_who_interrupts_is_told_how_to_go_on(lab: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("labmachine.machine.up", interrupted)
+    told = "interrupted; to go on run the same command again\n"
+    assert lab("machine", "up") == (130, "", told)
+
+
 @pytest.mark.parametrize("line", USAGE)
 def test_wrong_usage_is_2(lab: Command, line: str) -> None:
     code, _, err = lab(*line.split())

@@ -181,6 +181,7 @@ def test_what_differs_is_told_by_resource(project: Path, pulumi: StandIn) -> Non
 
 
 def test_the_list_has_all_that_tells_one_from_another(project: Path, pulumi: StandIn) -> None:
+    assert "make one: lab snapshot save" in CliRunner().invoke(app, ["snapshot", "list"]).stdout
     kept(project, "one", "mini", "moving")
     said = CliRunner().invoke(app, ["snapshot", "list"]).stdout
     for word in ("one", "2026-12-01 02:00", "warm", "mini, moving", "c0ffee", "MiB"):

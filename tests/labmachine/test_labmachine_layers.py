@@ -194,10 +194,19 @@ def test_an_interrupted_way_back_is_told_by_what_needs_the_machine(state: State)
         lambda: machine.up(SETTINGS, state),
         lambda: save(state, "two"),
         lambda: saving.remove("one", state),
+        lambda: machine.require_running(state),
     )
     for act in acts:
         with pytest.raises(MachineError, match="lab snapshot restore one"):
             act()
+    assert snapshots.named(state, "one")
+
+
+def test_an_interrupted_way_back_can_be_given_up(state: State) -> None:
+    save(state, "one")
+    state.restoring.write_text("one")
+    machine.reset(state)
+    saving.require_whole(state)
     assert snapshots.named(state, "one")
 
 
