@@ -169,11 +169,16 @@ def _sharing(folder: Path) -> list[tuple[str, object]]:
     It is given up soon, so that a machine that lost its power isn't waited for; left out where
     its socket's path would be too long (sun_path in unix(7)).
     """
-    room = SUN_PATH - len("/ssh-") - CONNECTION_HASH - SOCKET_SUFFIX
-    if len(os.fsencode(folder)) > room:
+    if not shares(folder):
         return []
     path = f'{quoted(folder)[:-1]}/ssh-%C"'
     return [("ControlMaster", "auto"), ("ControlPath", path), ("ControlPersist", KEPT_S)]
+
+
+def shares(folder: Path) -> bool:
+    """Whether commands share connections whose sockets lie in this folder."""
+    room = SUN_PATH - len("/ssh-") - CONNECTION_HASH - SOCKET_SUFFIX
+    return len(os.fsencode(folder)) <= room
 
 
 def _block(host: str, options: Sequence[tuple[str, object]]) -> str:
@@ -197,3 +202,8 @@ def shell(lab: LabMachine, machine: str, ssh_config_file: Path) -> list[str]:
     if machine == LAB_MACHINE and lab.host is None:
         return ["/bin/sh", "-c"]
     return ["ssh", "-F", str(ssh_config_file), "-T", machine]
+
+
+def is_connected(machine: str, ssh_config_file: Path) -> list[str]:
+    """The argv that ends with 0 while there is a connection to share, ssh(1)."""
+    return ["ssh", "-F", str(ssh_config_file), "-O", "check", machine]

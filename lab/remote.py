@@ -4,6 +4,7 @@ Owns running a command on a machine and waiting until one can be reached. Leaves
 keys and jumps to `config.access`.
 """
 
+import fcntl
 import shlex
 import time
 from collections.abc import Sequence
@@ -93,6 +94,7 @@ def _on(
     output: Path | None = None,
     timeout_s: float | None = None,
 ) -> str:
+    _connect(settings, machine)
     return run(
         [*shell_argv(settings, machine), script],
         env=users_environment(),
@@ -101,6 +103,42 @@ def _on(
         timeout_s=timeout_s,
         hint=_look_at(settings, machine),
     )
+
+
+def _connect(settings: Settings, machine: str) -> None:
+    """Have one command make the connection to a machine, which all that follow share.
+
+    Commands that begin while there is none would each make one of their own (ssh_config(5),
+    ControlMaster), and where all is emulated a dozen handshakes at once take minutes.
+
+    Raises:
+        CommandFailed: the machine can't be reached.
+    """
+    local = machine == access.LAB_MACHINE and settings.lab.host is None
+    if local or not access.shares(settings.folder) or _connected(settings, machine):
+        return
+    if machine != access.LAB_MACHINE:
+        _connect(settings, access.LAB_MACHINE)  # the way there
+    with (settings.folder / f"ssh-{machine}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever had it has connected, or told why not
+            return
+        run(
+            [*shell_argv(settings, machine), "exit"],
+            env=users_environment(),
+            timeout_s=LOOK_S,
+            hint=_look_at(settings, machine),
+        )
+
+
+def _connected(settings: Settings, machine: str) -> bool:
+    try:
+        run(access.is_connected(machine, PROJECT / settings.ssh_config), env=users_environment())
+    except CommandFailed:
+        return False
+    return True
 
 
 def _look_at(settings: Settings, machine: str) -> str:
