@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -99,18 +100,26 @@ class Rack:
     def _run(self, *argv: str, check: bool = True, apart: bool = False) -> str:
         """What the command printed; `apart`: only to standard output."""
         began = time.monotonic()
-        done = subprocess.run(
-            argv, cwd=PROJECT, env=self.environ, text=True, timeout=HANG_S, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=None if apart else subprocess.STDOUT,
-        )  # fmt: skip
-        print(f"$ {' '.join(argv)}  # {time.monotonic() - began:.0f} s, code {done.returncode}")
-        if not apart:
-            print(done.stdout)
+        print(f"$ {' '.join(argv)}", flush=True)
+        said = []
+        with subprocess.Popen(
+            argv, cwd=PROJECT, env=self.environ, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=None if apart else subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            hangs = threading.Timer(HANG_S, process.kill)
+            hangs.start()
+            assert process.stdout
+            for line in process.stdout:
+                said.append(line)
+                if not apart:
+                    print(line, end="", flush=True)
+            code = process.wait()
+            hangs.cancel()
+        print(f"# {time.monotonic() - began:.0f} s, code {code}", flush=True)
+        output = "".join(said)
         if check:
-            told = f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout[-TOLD:]}"
-            assert done.returncode == 0, told
-        return done.stdout
+            assert code == 0, f"{' '.join(argv)} ended with {code}:\n{output[-TOLD:]}"
+        return output
 
 
 @contextmanager
