@@ -175,7 +175,7 @@ def test_a_san_that_loses_its_power_comes_back_with_all_that_it_has_answered(rac
 
 @pytest.mark.parametrize(
     ("machine", "disk"),
-    [pytest.param("storage1", "sdb", marks=pytest.mark.long), ("labmachine", "disk2")],
+    [("storage1", "sdb"), ("labmachine", "disk2")],
 )
 def test_disk_loss_is_borne_and_mended_under_a_writer(rack: Rack, machine: str, disk: str) -> None:
     writer = Writer(rack, "lxc1", "/srv/volume/written", 12)
