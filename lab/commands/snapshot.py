@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from config import stacks
+from config.errors import Problem, Refused
+from config.settings import VIRTUAL
 from config.units import MIB
 from lab import inventory, kept
 from lab import snapshots as of_racks
@@ -20,8 +22,13 @@ snapshot_app = typer.Typer(
 
 
 @snapshot_app.command("save")
-def save(name: str, note: Annotated[str, typer.Option(help="What this moment is.")] = "") -> None:
+def save(
+    context: typer.Context,
+    name: str,
+    note: Annotated[str, typer.Option(help="What this moment is.")] = "",
+) -> None:
     """Save this moment: memory and disks while it runs, disks alone while it is off."""
+    _require_virtual(chosen(context).stack)
     made = of_racks.save(name, note)
     screen.print(f"{name}: {_size(made)}, {_kind(made)}; stacks: {_stacks(made)}", highlight=False)
 
@@ -43,9 +50,12 @@ def list_snapshots() -> None:
 
 @snapshot_app.command("restore")
 def restore(
-    name: str, yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False
+    context: typer.Context,
+    name: str,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Go back to a snapshot; what was written since the last one is lost."""
+    _require_virtual(chosen(context).stack)
     found = snapshots.named(State(), name)
     if not yes:
         lost = set(inventory.raised_on_virtual()) - set(found.stacks)
@@ -82,6 +92,15 @@ def diff(name: str) -> None:
     """Which resources are others now than in a snapshot: + new, - gone, ~ changed."""
     for line in of_racks.difference(name):
         screen.print(line, highlight=False, soft_wrap=True)
+
+
+def _require_virtual(stack: str) -> None:
+    """Refuse a stack on a real lab machine: its rack would be neither saved nor brought back."""
+    named = stacks.options(stack)("machine") or VIRTUAL
+    if named != VIRTUAL:
+        rule = f"{VIRTUAL}: a real lab machine has no snapshots"
+        remedy = "name a stack on the virtual one: lab --stack NAME snapshot ..."
+        raise Refused(f"stack {stack}", [Problem("lab:machine", named, rule, remedy)])
 
 
 def _what_next(found: snapshots.Snapshot) -> Iterator[str]:

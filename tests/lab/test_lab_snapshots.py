@@ -142,6 +142,17 @@ def test_a_name_that_can_t_be_is_refused_before_a_run_is_waited_for(
         snapshots.save(name, "")
 
 
+@pytest.mark.parametrize("command", ["save", "restore"])
+def test_a_real_lab_machine_has_none(
+    project: Path, pulumi: StandIn, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    kept(project, "one", "mini")
+    options = {"machine": "ssh://root@h"}
+    monkeypatch.setattr("lab.commands.snapshot.stacks.options", lambda _: options.get)
+    done = CliRunner().invoke(app, ["snapshot", command, "one"])
+    assert "a real lab machine has no snapshots" in str(done.exception)
+
+
 def test_what_goes_is_asked_before(project: Path, pulumi: StandIn) -> None:
     kept(project, "one", "mini")
     done = CliRunner().invoke(app, ["snapshot", "restore", "one"], input="n\n")
