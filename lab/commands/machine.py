@@ -33,7 +33,10 @@ def up(
     if named != VIRTUAL:
         print(f"stack {stack}: its lab machine is {named}, nothing to start", file=sys.stderr)
         return
+    was_off = machine.status().pid is None
     machine.up()
+    if was_off:
+        _tell_racks()
 
 
 @machine_app.command("down")
@@ -51,10 +54,7 @@ def down(
             return
     _require_idle()
     machine.down()
-    for stack in inventory.raised_on_virtual():
-        screen.print(
-            f"The rack of {stack} has no power now; to bring it back: lab --stack {stack} start"
-        )
+    _tell_racks()
 
 
 @machine_app.command("reset")
@@ -110,6 +110,14 @@ def removable() -> None:
         raise CommandFailed(
             "stacks are raised, and their keys, which nothing else has, are in this folder; "
             f"destroy them first:{''.join(racks)}"
+        )
+
+
+def _tell_racks() -> None:
+    """Say how the racks come back that have lost their power with the lab machine."""
+    for stack in inventory.raised_on_virtual():
+        screen.print(
+            f"The rack of {stack} has no power; to bring it back: lab --stack {stack} start"
         )
 
 

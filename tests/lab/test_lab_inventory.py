@@ -266,8 +266,9 @@ def test_the_power_isn_t_taken_from_under_a_run(lab: Command, project: Path, com
     assert runs.holder("mini") == ""
 
 
-def test_whose_power_went_is_told_with_the_way_back(lab: Command) -> None:
-    assert "to bring it back: lab --stack mini start" in lab("machine", "down").stdout
+@pytest.mark.parametrize("action", ["up", "down"])
+def test_whose_power_went_is_told_with_the_way_back(lab: Command, action: str) -> None:
+    assert "to bring it back: lab --stack mini start" in lab("machine", action).stdout
 
 
 def test_a_stack_that_is_being_worked_on_is_told_so(lab: Command) -> None:
