@@ -108,13 +108,15 @@ class Rack:
         ) as process:  # fmt: skip
             hangs = threading.Timer(HANG_S, process.kill)
             hangs.start()
-            assert process.stdout
-            for line in process.stdout:
-                said.append(line)
-                if not apart:
-                    print(line, end="", flush=True)
-            code = process.wait()
-            hangs.cancel()
+            try:
+                assert process.stdout
+                for line in process.stdout:
+                    said.append(line)
+                    if not apart:
+                        print(line, end="", flush=True)
+                code = process.wait()
+            finally:
+                hangs.cancel()
         print(f"# {time.monotonic() - began:.0f} s, code {code}", flush=True)
         output = "".join(said)
         if check:
