@@ -12,7 +12,7 @@ from config.stacks import PROJECT
 from lab import inventory, kept, pulumi_cli, runs
 from lab.commands.context import chosen, confirm, screen, tell_state
 from lab.locks import folder_of
-from labmachine import machine, process, saving
+from labmachine import machine, process, saving, snapshots
 from labmachine.state import State
 
 machine_app = typer.Typer(no_args_is_help=True, help="The virtual lab machine.")
@@ -115,10 +115,16 @@ def removable() -> None:
 
 def _tell_racks() -> None:
     """Say how the racks come back that have lost their power with the lab machine."""
+    saved = [each for each in snapshots.all_of(State()) if each.warm]
     for stack in inventory.raised_on_virtual():
+        back = f"lab --stack {stack} start"
+        if moments := [each for each in saved if stack in each.stacks]:
+            newest = max(moments, key=lambda each: each.made)
+            back += f"; or, as it was then: lab snapshot restore {newest.name}"
         screen.print(
-            f"The rack of {stack} has no power; to bring it back: lab --stack {stack} start"
-        )
+            f"The rack of {stack} has no power; to bring it back: {back}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _require_idle() -> None:

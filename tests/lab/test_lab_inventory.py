@@ -12,6 +12,7 @@ from artefacts import CommandFailed
 from lab import inventory, pulumi_cli, runs
 from lab.main import app
 from lab.pulumi_cli import Known
+from labmachine.snapshots import Label, Snapshot
 from labmachine.state import State
 
 RAISED = {
@@ -55,7 +56,8 @@ def lab(project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     def note(what: str) -> Callable[[], int]:
         return lambda: (project / "done").write_text(what)
 
-    monkeypatch.setattr("labmachine.machine.State", lambda: State(project / ".lab/machine"))
+    for place in ("labmachine.machine", "lab.commands.machine"):
+        monkeypatch.setattr(f"{place}.State", lambda: State(project / ".lab/machine"))
     for what in ("up", "down", "reset"):
         monkeypatch.setattr(f"lab.commands.machine.machine.{what}", note(what))
     for place in ("config.settings", "lab.runs"):
@@ -267,8 +269,20 @@ def test_the_power_isn_t_taken_from_under_a_run(lab: Command, project: Path, com
 
 
 @pytest.mark.parametrize("action", ["up", "down"])
-def test_whose_power_went_is_told_with_the_way_back(lab: Command, action: str) -> None:
-    assert "to bring it back: lab --stack mini start" in lab("machine", action).stdout
+def test_whose_power_went_is_told_with_the_ways_back(
+    project: Path, lab: Command, action: str
+) -> None:
+    def moment(name: str, made: str, *, warm: bool = True) -> None:
+        label = Label(name, "", "", ("mini",), "")
+        Snapshot(**vars(label), made=made, warm=warm, layer="", hardware={}).keep(
+            State(project / ".lab/machine").snapshots / name
+        )
+
+    assert "back: lab --stack mini start\n" in lab("machine", action).stdout
+    moment("cold", "2026-12-02", warm=False)
+    moment("new", "2026-12-01")
+    moment("old", "2026-11-30")
+    assert "start; or, as it was then: lab snapshot restore new\n" in lab("machine", action).stdout
 
 
 def test_a_stack_that_is_being_worked_on_is_told_so(lab: Command) -> None:
