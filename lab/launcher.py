@@ -26,7 +26,7 @@ from config.stacks import PROJECT
 from lab import kept, orphans, passphrase, pulumi_cli, runs
 from lab.errors import told
 from lab.folder import require_own
-from lab.locks import clear_dead, folder_of
+from lab.locks import clear_dead, drop_torn, folder_of
 from lab.operation import (
     Operation,
     is_install,
@@ -108,6 +108,7 @@ def _operation(pulumi: Pulumi, wanted: Operation, full_name: str) -> int:
 
 
 def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
+    drop_torn(pulumi.backend)
     if not wanted.changes:
         return _look(pulumi, wanted, stack, full_name)
     with runs.only(stack, f"pulumi {wanted.kind}"):

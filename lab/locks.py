@@ -1,4 +1,4 @@
-"""Locks of Pulumi runs that were killed.
+"""What Pulumi runs that were killed leave in a backend that is a folder: locks, torn attributes.
 
 Owns telling them from those of a run that goes on. Leaves locking to Pulumi, and locks in a
 backend that isn't a folder on this machine to `pulumi cancel`.
@@ -38,16 +38,42 @@ def clear_dead(backend: str, project: str, stack: str, proc: Path = Path("/proc"
     return dead
 
 
+def drop_torn(backend: str) -> bool:
+    """Remove files of attributes that a killed run hasn't written to the end; whether any was.
+
+    Pulumi reads no state beside such a one ("EOF"), and needs none: they have a sum and a type
+    (gocloud.dev, blob/fileblob/attrs.go). Our own backend has none (`plugins.build`).
+    """
+    root = folder_of(backend)
+    torn = (
+        [each for each in (root / ".pulumi").rglob("*.attrs") if not _is_json(each)] if root else []
+    )
+    for each in torn:
+        each.unlink(missing_ok=True)
+    return bool(torn)
+
+
 def folder_of(backend: str) -> Path | None:
-    """The folder that a backend's URL names; None where it is none on this machine."""
+    """The folder that a backend's URL names; None where it is none on this machine.
+
+    What follows a question mark is no part of it, as in Pulumi (pkg/backend/diy, massageBlobPath).
+    """
     url = urlsplit(backend)
     if url.scheme != "file":
         return None
-    written = backend.removeprefix("file://")
+    written = backend.removeprefix("file://").partition("?")[0]
     for text in (written, unquote(written)):
         if text and Path(text).expanduser().is_dir():
             return Path(text).expanduser()
     return None
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _holder(file: Path) -> tuple[str, int]:

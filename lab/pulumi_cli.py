@@ -18,7 +18,7 @@ from typing import Any
 from artefacts import CommandFailed, run
 from config.load import read_yaml
 from config.stacks import PROJECT
-from lab.locks import folder_of
+from lab.locks import drop_torn, folder_of
 from plugins import build
 
 ASK_S = 120
@@ -97,6 +97,8 @@ def stacks() -> dict[str, Known]:
     try:
         said = json.loads(pulumi().ask("stack", "ls", "--json"))
     except CommandFailed:
+        if drop_torn(backend()):
+            return stacks()
         found = {} if folder is None else dict(_in_files(folder))
         if not any(each.problem for each in found.values()):
             raise

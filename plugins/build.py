@@ -36,6 +36,10 @@ resources whose provider is in the program (`components/commits.py`)."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 """Hosts that no proxy is for."""
 
+WITHOUT_ATTRIBUTES = "metadata=skip"
+"""Of the backend's URL: without the file of attributes that gocloud.dev's fileblob writes beside
+each file, and not at once: if a run is killed just there Pulumi can't read the state any more."""
+
 LANGUAGE_HOST = ("pulumi-language-python", *SCRIPTS)
 
 
@@ -101,7 +105,7 @@ def environment(tools: Path) -> dict[str, str]:
     elif not os.environ.get("PULUMI_BACKEND_URL"):
         state = PROJECT / ".lab" / "state"
         state.mkdir(parents=True, exist_ok=True)
-        result["PULUMI_BACKEND_URL"] = state.as_uri()
+        result["PULUMI_BACKEND_URL"] = f"{state.as_uri()}?{WITHOUT_ATTRIBUTES}"
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
         result["PULUMI_CONFIG_PASSPHRASE"] = ""  # the state holds no secret; docs/decisions/0002
     return result

@@ -65,7 +65,8 @@ def test_a_backend_s_folder_is_found_however_its_url_is_written(
 ) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    assert folder_of(f"file://{quote(str(folder)) if quoted else folder}") == folder
+    url = f"file://{quote(str(folder)) if quoted else folder}"
+    assert folder_of(url) == folder_of(f"{url}?metadata=skip&no_tmp_dir=true") == folder
 
 
 def test_another_backend_is_left_alone() -> None:

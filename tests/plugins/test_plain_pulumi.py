@@ -11,6 +11,7 @@ import pytest
 from artefacts import cache_root
 from config.settings import PROJECT, stack_folder
 from lab.pulumi_cli import pulumi
+from plugins.build import WITHOUT_ATTRIBUTES
 
 STACKS = {"plain-one": "mini", "plain-two": "servers"}
 NOBODY = "ssh://root@127.0.0.1:1"  # a port nobody listens on: tcpmux is long dead
@@ -52,6 +53,28 @@ def start(tmp_path: Path, state: Path) -> Iterator[Start]:
     for stack in STACKS:
         (PROJECT / f"Pulumi.{stack}.yaml").unlink(missing_ok=True)
         shutil.rmtree(stack_folder(stack), ignore_errors=True)
+
+
+def test_attributes_that_a_killed_run_has_torn_keep_nobody_from_the_state(
+    start: Start, state: Path
+) -> None:
+    stack = next(iter(STACKS))
+    assert start("stack", "init", stack).wait() == 0
+    (torn,) = state.glob(f".pulumi/stacks/*/{stack}.json.attrs")
+    torn.write_bytes(b"")
+    listed = start("stack", "export", "--stack", stack)
+    assert "EOF" in listed.communicate()[0]  # what Pulumi makes of it
+    run = start("preview", "--stack", stack)
+    shown, _ = run.communicate()
+    assert run.returncode == 0, shown
+
+
+def test_our_own_backend_has_no_attributes_to_be_torn(start: Start, state: Path) -> None:
+    stack = next(iter(STACKS))
+    url = f"{state.as_uri()}?{WITHOUT_ATTRIBUTES}"
+    assert start("stack", "init", stack, PULUMI_BACKEND_URL=url).wait() == 0
+    assert list(state.glob(f".pulumi/stacks/*/{stack}.json"))
+    assert list(state.rglob("*.attrs")) == []
 
 
 def test_two_terminals_and_a_variable_don_t_change_whose_preview_it_is(

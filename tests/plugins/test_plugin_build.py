@@ -26,7 +26,7 @@ def login(folder: Path, backend: str) -> None:
 def test_pulumi_keeps_to_the_project(tmp_path: Path) -> None:
     found = environment(tmp_path)
     assert found["PULUMI_HOME"] == str(home())
-    assert found["PULUMI_BACKEND_URL"].endswith("/.lab/state")
+    assert found["PULUMI_BACKEND_URL"].endswith("/.lab/state?metadata=skip")
     venv, tools = found["PATH"].split(":")[:2]
     assert Path(venv, "python").exists()
     assert tools == f"{tmp_path}/bin"
@@ -57,7 +57,7 @@ def test_a_folder_with_any_letters_is_a_backend(
 ) -> None:
     monkeypatch.setattr(build, "PROJECT", tmp_path / "my rack ü#1%41?")
     url = environment(tmp_path)["PULUMI_BACKEND_URL"]
-    assert url.endswith("/my%20rack%20%C3%BC%231%2541%3F/.lab/state")
+    assert url.endswith("/my%20rack%20%C3%BC%231%2541%3F/.lab/state?metadata=skip")
 
 
 def test_without_a_home_nobody_is_logged_in(
