@@ -75,6 +75,8 @@ def down(state: State | None = None) -> None:
             return
         with step("switching the lab machine off"):
             with suppress(qmp.QmpError):
+                if process.guest(state) == saving.PAUSED and not saving.interrupted(state):
+                    _go_on(state)
                 if process.guest(state) == process.RUNNING:  # no other hears the button
                     qmp.execute(state.qmp, "system_powerdown")
                     if process.gone(state, POWERDOWN_DEADLINE_S):
@@ -102,9 +104,22 @@ def require_running(state: State | None = None) -> None:
         MachineError: it is so; with the command that starts it, or finishes the way back.
     """
     state = state or State()
-    saving.require_whole(state)
+    require_able(state)
     if state.pid() is None:
         raise MachineError("the lab machine is off; start it: lab machine up")
+
+
+def require_able(state: State | None = None) -> None:
+    """Refuse a machine that can't answer, though it may be on: at no moment, or standing still.
+
+    Raises:
+        MachineError: it is so; with the command that lets it go on.
+    """
+    state = state or State()
+    saving.require_whole(state)
+    stands = process.guest(state) if state.pid() is not None else ""
+    if stands in (DISK_FULL, saving.PAUSED) and not process.is_locked(state):
+        raise MachineError(f"the lab machine stands still ({stands}); let it go on: lab machine up")
 
 
 def reset(state: State | None = None) -> None:

@@ -39,6 +39,14 @@ def locked(state: State) -> Iterator[None]:
         yield
 
 
+def is_locked(state: State) -> bool:
+    """Whether a life-cycle command is under way."""
+    if not state.lock.exists():
+        return False
+    with cache.locked(state.lock) as free:
+        return not free
+
+
 def start(settings: LabMachine, state: State, image: MachineImage, *, paused: bool = False) -> None:
     """Start qemu; `paused`: before the machine's first instruction."""
     verdict = accelerator(image)

@@ -10,7 +10,7 @@ on a new layer over that moment's, and loads the memory into it.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,12 +163,20 @@ def require_whole(state: State) -> None:
     Raises:
         MachineError: with the command that finishes it.
     """
-    if name := interrupted(state):
-        raise MachineError(
-            f"the way back to snapshot {name} isn't finished; if it was interrupted go on with it, "
-            f"or go back to another one: lab snapshot restore {name}; to give up all that the lab "
-            "machine has written: lab machine reset"
-        )
+    if told := unfinished(state):
+        raise MachineError(told)
+
+
+def unfinished(state: State) -> str:
+    """That the way back to a snapshot was interrupted, with what to do; else ""."""
+    name = interrupted(state)
+    if not name:
+        return ""
+    return (
+        f"the way back to snapshot {name} isn't finished; if it was interrupted go on with it, or "
+        f"go back to another one: lab snapshot restore {name}; to give up all that the lab machine "
+        "has written: lab machine reset"
+    )
 
 
 def interrupted(state: State) -> str:
@@ -178,10 +186,7 @@ def interrupted(state: State) -> str:
 
 def settle(state: State) -> None:
     """End what a save that was killed has left in qemu; the machine stands still all the while."""
-    for job in qmp.execute(state.qmp, "query-jobs", JOB_S):
-        _end(state, job["id"])
-    with suppress(qmp.QmpError):
-        qmp.execute(state.qmp, "blockdev-del", **NAMED)
+    _drop_node(state)
     _follow(state)
 
 
@@ -237,11 +242,22 @@ def _load_memory(state: State, file: Path) -> None:
 
 @contextmanager
 def _node(state: State, file: Path) -> Iterator[None]:
+    """Give qemu the file; who is interrupted too takes it away again, once qemu is done with it."""
+    _drop_node(state)  # of a run that was killed
     backing = {"driver": "file", "filename": str(file)}
     qmp.execute(state.qmp, "blockdev-add", driver="qcow2", file=backing, **NAMED)
     try:
         yield
     finally:
+        _drop_node(state)
+
+
+def _drop_node(state: State) -> None:
+    """Wait for the end of qemu's jobs, then take its file for memory away, if it has one."""
+    for job in qmp.execute(state.qmp, "query-jobs", JOB_S):
+        _end(state, job["id"])
+    nodes = qmp.execute(state.qmp, "query-named-block-nodes", JOB_S, flat=True)
+    if any(each["node-name"] == NODE for each in nodes):
         qmp.execute(state.qmp, "blockdev-del", **NAMED)
 
 

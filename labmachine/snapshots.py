@@ -21,6 +21,7 @@ from labmachine.process import MachineError
 from labmachine.qemu import Accelerator, machine_argv
 from labmachine.state import State, bytes_of
 
+MOST_NOTE = 200
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOTES = "snapshot.json"
 MEMORY = "memory.qcow2"
@@ -86,7 +87,6 @@ def named(state: State, name: str) -> Snapshot:
     Raises:
         ConfigError: there is none.
     """
-    folder_of(state, name)
     there = {each.name: each for each in all_of(state)}
     if name not in there:
         if not there:
@@ -106,6 +106,18 @@ def require_new(state: State, name: str) -> Path:
     if folder.exists():
         raise MachineError(f"snapshot {name} is there; remove it: lab snapshot remove {name}")
     return folder
+
+
+def require_note(note: str) -> None:
+    """Refuse a note that a line of a list has no room for.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if len(note) > MOST_NOTE or not (note.isprintable() or not note):
+        rule = f"one line of at most {MOST_NOTE} characters"
+        problem = Problem("note", note[:MOST_NOTE], rule, "make it shorter")
+        raise Refused("lab snapshot", [problem])
 
 
 def layers_kept(state: State) -> list[str]:

@@ -25,6 +25,7 @@ from lab.commands.context import chosen, screen, table
 from lab.idle import idle_costs
 from lab.remote import boot_log
 from lab.status import MachineStatus, RackWatch, rack_status, rogue_dhcp_servers
+from labmachine import machine
 
 WATCH_S = 3
 LEAST_IDLE_S, MOST_IDLE_S = 1, 86_400
@@ -62,6 +63,8 @@ def status(
     Exit code 1 if the lab machine doesn't answer: nothing is known then.
     """
     settings = chosen(context).settings()
+    if settings.virtual:
+        machine.require_able()
     if watch:
         _watch(settings)
         return

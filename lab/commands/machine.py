@@ -54,7 +54,10 @@ def down(
             return
     _require_idle()
     machine.down()
-    _tell_racks()
+    if told := saving.unfinished(State()):
+        screen.print(told, highlight=False, soft_wrap=True)
+    else:
+        _tell_racks()
 
 
 @machine_app.command("reset")

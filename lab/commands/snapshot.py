@@ -29,6 +29,7 @@ def save(
 ) -> None:
     """Save this moment: memory and disks while it runs, disks alone while it is off."""
     _require_virtual(chosen(context).stack)
+    snapshots.require_note(note)
     made = of_racks.save(name, note)
     screen.print(f"{name}: {_size(made)}, {_kind(made)}; stacks: {_stacks(made)}", highlight=False)
 
@@ -90,7 +91,8 @@ def forget(context: typer.Context) -> None:
 @snapshot_app.command("diff")
 def diff(name: str) -> None:
     """Which resources are others now than in a snapshot: + new, - gone, ~ changed."""
-    for line in of_racks.difference(name):
+    found = list(of_racks.difference(name))
+    for line in found or [f"No resource is another than in {name}."]:
         screen.print(line, highlight=False, soft_wrap=True)
 
 

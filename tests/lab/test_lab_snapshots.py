@@ -132,6 +132,12 @@ def test_a_rack_that_was_raised_since_is_gone_by_its_state_too(
     assert (project / "stacks/moving/seed").read_text() == "then"
 
 
+@pytest.mark.parametrize("note", ["two\nlines", "x" * 201])
+def test_a_note_is_a_line(project: Path, pulumi: StandIn, note: str) -> None:
+    done = CliRunner().invoke(app, ["snapshot", "save", "one", "--note", note])
+    assert "one line of at most 200 characters" in str(done.exception)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "one"])
 def test_a_name_that_can_t_be_is_refused_before_a_run_is_waited_for(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -185,6 +191,8 @@ def test_what_comes_after_going_back_is_told(
 
 def test_what_differs_is_told_by_resource(project: Path, pulumi: StandIn) -> None:
     kept(project, "one", "mini", "moving")
+    same = CliRunner().invoke(app, ["snapshot", "diff", "one"])
+    assert same.stdout == "No resource is another than in one.\n"
     pulumi.states["mini"] = deployment("san2")
     done = CliRunner().invoke(app, ["snapshot", "diff", "one"])
     what = "(libvirt:index/domain:Domain)"

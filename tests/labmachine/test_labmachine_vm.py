@@ -216,7 +216,11 @@ PARTS = tuple(part / 10 for part in range(3, 10))
 
 
 def _run_and_kill(
-    lab: tuple[LabMachine, State], what: str, after_s: float = 600, code: int = 0
+    lab: tuple[LabMachine, State],
+    what: str,
+    after_s: float = 600,
+    code: int = 0,
+    by: signal.Signals = signal.SIGKILL,
 ) -> float:
     """Save or go back in a process of its own; how long it took, if it came to its end."""
     argv = [sys.executable, "-c", KILLED, lab[0].model_dump_json(), str(lab[1].folder), what]
@@ -225,7 +229,7 @@ def _run_and_kill(
         try:
             assert running.wait(after_s) == code
         except TimeoutExpired:
-            running.kill()
+            running.send_signal(by)
     return time.monotonic() - began
 
 
@@ -249,6 +253,23 @@ def test_who_is_killed_while_saving_leaves_a_machine_that_goes_on(
     machine.down(lab[1])
     machine.up(*lab)
     assert _inside(lab, "cat /root/kills").split() == written
+
+
+def test_who_is_interrupted_while_saving_can_save_again(lab: tuple[LabMachine, State]) -> None:
+    whole = _run_and_kill(lab, "save")
+    saving.remove("late", lab[1])
+    interrupted = 0
+    for part in PARTS:
+        _run_and_kill(lab, "save", part * whole, by=signal.SIGINT)
+        assert machine.status(*lab).guest == "running"
+        if "late" in [each.name for each in snapshots.all_of(lab[1])]:
+            saving.remove("late", lab[1])
+        else:
+            interrupted += 1
+        _run_and_kill(lab, "save")
+        saving.remove("late", lab[1])
+    print(f"{interrupted} of {len(PARTS)} were interrupted")
+    assert interrupted
 
 
 def test_who_is_killed_while_going_back_can_go_back(lab: tuple[LabMachine, State]) -> None:
