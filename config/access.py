@@ -190,16 +190,21 @@ def known_hosts(host_keys: Mapping[str, str]) -> str:
     return "".join(f"{name} {key}\n" for name, key in host_keys.items())
 
 
+def is_here(lab: LabMachine, machine: str) -> bool:
+    """Whether a machine is the one that this runs on, which is reached without ssh."""
+    return machine == LAB_MACHINE and lab.host is None
+
+
 def libvirt_uri(lab: LabMachine, machine: str, ssh_config_file: Path) -> str:
     """The libvirt URI of a machine's libvirtd, LAB_MACHINE or a first-level node."""
-    if machine == LAB_MACHINE and lab.host is None:
+    if is_here(lab, machine):
         return "qemu:///system"
     return f"qemu+ssh://{machine}/system?ssh_config={ssh_config_file}"
 
 
 def shell(lab: LabMachine, machine: str, ssh_config_file: Path) -> list[str]:
     """The argv that runs its last argument, a shell command, on a machine as root."""
-    if machine == LAB_MACHINE and lab.host is None:
+    if is_here(lab, machine):
         return ["/bin/sh", "-c"]
     return ["ssh", "-F", str(ssh_config_file), "-T", machine]
 

@@ -207,6 +207,11 @@ def stack_folder(stack: str) -> Path:
     return PROJECT / ".lab" / "stacks" / stack
 
 
+def machine_of(option: Option) -> str:
+    """The `lab:machine` of a stack with these options, VIRTUAL where it names none."""
+    return option("machine") or VIRTUAL
+
+
 def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
     """Read and validate a stack's settings; `option` gives a value of the `lab:` namespace.
 
@@ -217,7 +222,7 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
         ConfigError: with everything that is wrong; nothing was created then.
     """
     stacks.check_name(stack)
-    machine = option("machine") or VIRTUAL
+    machine = machine_of(option)
     fitting: checks.Hardware | None = None
     memory: int | None = None
     boots_at_once: int | None = None

@@ -88,12 +88,12 @@ def _watch(running: Mapping[str, Future[None]], began: float) -> None:
     next_report = began + SILENT_S
     told: set[str] = set()
     while left := [name for name, each in running.items() if not each.done()]:
-        building = [name for name in left if _steps(name)]  # the others look into the cache
         for each in running.values():
             if each.done():
                 each.result()
         now = time.monotonic()
-        if building and now >= next_report:
+        # those that look into the cache have said nothing
+        if now >= next_report and (building := [name for name in left if _steps(name)]):
             _report(building, told, now - began)
             told.update(building)
             next_report = now + REPORT_S

@@ -12,7 +12,7 @@ from config import bill, stacks
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology, read_yaml
-from config.settings import VIRTUAL
+from config.settings import VIRTUAL, machine_of
 from lab import pulumi_cli
 from lab.pulumi_cli import Known
 
@@ -66,7 +66,7 @@ def raised_on_virtual() -> list[str]:
 
 def _machine(stack: str) -> str:
     try:
-        return stacks.options(stack)("machine") or VIRTUAL
+        return machine_of(stacks.options(stack))
     except ConfigError:
         return "?"
 
@@ -86,7 +86,7 @@ def _row(stack: str, known: Known) -> Row:
             )  # fmt: skip
         return Row(stack, (), _machine(stack), 0, known.raised, since, told)
     memory = bill.bill(topology).memory
-    machine = option("machine") or VIRTUAL
+    machine = machine_of(option)
     wrong = known.problem or _machine_problem(machine, stack)
     layers = tuple(_layers(name))
     return Row(stack, layers, machine, memory, known.raised, since, wrong)

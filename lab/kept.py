@@ -13,7 +13,7 @@ from artefacts import digest
 from config import files, stacks
 from config.errors import ConfigError
 from config.load import FOLDER, read_topology
-from config.settings import PROJECT, VIRTUAL, load_settings, stack_folder
+from config.settings import PROJECT, VIRTUAL, load_settings, machine_of, stack_folder
 from lab import inventory, snapshots
 from labmachine import saving
 from labmachine.process import MachineError
@@ -129,7 +129,7 @@ def _begins(stack: str) -> bool:
 
 def _wanted(stack: str) -> bool:
     option = stacks.options(stack)
-    return option("keep") == "true" and (option("machine") or VIRTUAL) == VIRTUAL
+    return option("keep") == "true" and machine_of(option) == VIRTUAL
 
 
 def _of(stack: str) -> Snapshot | None:

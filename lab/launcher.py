@@ -21,7 +21,7 @@ from typing import Any, NoReturn, Self
 
 from artefacts import CommandFailed, run
 from config import access, stacks
-from config.settings import VIRTUAL, load_settings, stack_folder
+from config.settings import VIRTUAL, load_settings, machine_of, stack_folder
 from config.stacks import PROJECT
 from lab import kept, orphans, passphrase, pulumi_cli, runs
 from lab.errors import told
@@ -193,7 +193,7 @@ def _start_lab_machine(wanted: Operation, stack: str) -> None:
     if any(map(wanted.has, OTHER_SETTINGS)):
         return
     option = stacks.options(stack)
-    if (option("machine") or VIRTUAL) != VIRTUAL:
+    if machine_of(option) != VIRTUAL:
         return
     if option("start") == "true":
         machine.up()

@@ -45,9 +45,8 @@ def drop_torn(backend: str) -> bool:
     (gocloud.dev, blob/fileblob/attrs.go). Our own backend has none (`plugins.build`).
     """
     root = folder_of(backend)
-    torn = (
-        [each for each in (root / ".pulumi").rglob("*.attrs") if not _is_json(each)] if root else []
-    )
+    files = (root / ".pulumi").rglob("*.attrs") if root else ()
+    torn = [each for each in files if not _is_json(each)]
     for each in torn:
         each.unlink(missing_ok=True)
     return bool(torn)

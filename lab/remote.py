@@ -114,8 +114,9 @@ def _connect(settings: Settings, machine: str) -> None:
     Raises:
         CommandFailed: the machine can't be reached.
     """
-    local = machine == access.LAB_MACHINE and settings.lab.host is None
-    if local or not access.shares(settings.folder) or _connected(settings, machine):
+    if access.is_here(settings.lab, machine) or not access.shares(settings.folder):
+        return
+    if _connected(settings, machine):
         return
     if machine != access.LAB_MACHINE:
         _connect(settings, access.LAB_MACHINE)  # the way there

@@ -15,7 +15,7 @@ from config.errors import ConfigError
 from config.labmachine import FILE as LAB_MACHINE_FILE
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology
-from config.settings import VIRTUAL
+from config.settings import VIRTUAL, machine_of
 from config.units import format_size
 
 
@@ -41,7 +41,7 @@ def validate(stack: str, files: Sequence[Path]) -> Iterator[Verdict]:
     """
     option = stacks.options(stack)
     hardware = None
-    if (option("machine") or VIRTUAL) == VIRTUAL:
+    if machine_of(option) == VIRTUAL:
         virtual = load_labmachine()
         hardware = Hardware(virtual.memory, dict(virtual.disks))
     own = FOLDER / f"{option('topology') or stack}.yaml"

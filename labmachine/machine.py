@@ -119,7 +119,7 @@ def require_able(state: State | None = None) -> None:
     saving.require_whole(state)
     stands = process.guest(state) if state.pid() is not None else ""
     if stands in (DISK_FULL, saving.PAUSED) and not process.is_locked(state):
-        raise MachineError(f"the lab machine stands still ({stands}); let it go on: lab machine up")
+        raise process.standstill(stands)
 
 
 def reset(state: State | None = None) -> None:

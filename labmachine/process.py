@@ -31,6 +31,11 @@ class MachineError(RuntimeError):
     """The lab machine didn't do what was asked; the message says what was seen of it."""
 
 
+def standstill(word: str) -> MachineError:
+    """The error that the machine stands still; `word`: what `guest` says of it."""
+    return MachineError(f"the lab machine stands still ({word}); let it go on: lab machine up")
+
+
 @contextmanager
 def locked(state: State) -> Iterator[None]:
     """One life-cycle command at a time; a second one waits."""

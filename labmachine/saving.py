@@ -148,7 +148,7 @@ def _require_warm(state: State) -> None:
         MachineError: with the reason and the way on.
     """
     if (found := process.guest(state)) != process.RUNNING:
-        raise MachineError(f"the lab machine stands still ({found}); let it go on: lab machine up")
+        raise process.standstill(found)
     vendor = Path("/proc/cpuinfo").read_text()
     if _on_kvm(state) and "AuthenticAMD" in vendor:
         raise MachineError(

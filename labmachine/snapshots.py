@@ -114,7 +114,7 @@ def require_note(note: str) -> None:
     Raises:
         ConfigError: it is so.
     """
-    if len(note) > MOST_NOTE or not (note.isprintable() or not note):
+    if len(note) > MOST_NOTE or not note.isprintable():
         rule = f"one line of at most {MOST_NOTE} characters"
         problem = Problem("note", note[:MOST_NOTE], rule, "make it shorter")
         raise Refused("lab snapshot", [problem])

@@ -7,7 +7,7 @@ import typer
 
 from artefacts import CommandFailed
 from config import stacks
-from config.settings import VIRTUAL
+from config.settings import VIRTUAL, machine_of
 from config.stacks import PROJECT
 from lab import inventory, kept, pulumi_cli, runs
 from lab.commands.context import chosen, confirm, screen, tell_state
@@ -29,11 +29,11 @@ def up(
     stack = chosen(context).stack
     if unless_kept and kept.fitting(stack):
         return
-    named = stacks.options(stack)("machine") or VIRTUAL
+    named = machine_of(stacks.options(stack))
     if named != VIRTUAL:
         print(f"stack {stack}: its lab machine is {named}, nothing to start", file=sys.stderr)
         return
-    was_off = machine.status().pid is None
+    was_off = State().pid() is None
     machine.up()
     if was_off:
         _tell_racks()
@@ -82,8 +82,8 @@ def reset(
 @machine_app.command("status")
 def status() -> None:
     """Whether it runs and answers."""
-    found = machine.status()
     saving.require_whole(State())
+    found = machine.status()
     if found.pid is None:
         made = {"stopped": "its disks are there", "absent": "nothing was made yet"}[found.state]
         screen.print(f"off; {made}; start it: lab machine up")

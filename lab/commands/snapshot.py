@@ -8,7 +8,7 @@ import typer
 
 from config import stacks
 from config.errors import Problem, Refused
-from config.settings import VIRTUAL
+from config.settings import VIRTUAL, machine_of
 from config.units import MIB
 from lab import inventory, kept
 from lab import snapshots as of_racks
@@ -98,7 +98,7 @@ def diff(name: str) -> None:
 
 def _require_virtual(stack: str) -> None:
     """Refuse a stack on a real lab machine: its rack would be neither saved nor brought back."""
-    named = stacks.options(stack)("machine") or VIRTUAL
+    named = machine_of(stacks.options(stack))
     if named != VIRTUAL:
         rule = f"{VIRTUAL}: a real lab machine has no snapshots"
         remedy = "name a stack on the virtual one: lab --stack NAME snapshot ..."

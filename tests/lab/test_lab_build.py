@@ -30,18 +30,11 @@ def _parts(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
     monkeypatch.setattr(build, "run", run_part)
 
 
+@pytest.mark.parametrize("two", ["true", "sleep 2"], ids=["at once", "after a slow look"])
 def test_nothing_is_said_when_all_is_there(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], two: str
 ) -> None:
-    _parts(monkeypatch, one="true", two="true")
-    build.build("mini")
-    assert capfd.readouterr() == ("", "")
-
-
-def test_nothing_is_said_while_a_slow_machine_looks_into_the_cache(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    _parts(monkeypatch, one="true", two="sleep 2")
+    _parts(monkeypatch, one="true", two=two)
     build.build("mini")
     assert capfd.readouterr() == ("", "")
 
