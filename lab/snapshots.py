@@ -112,8 +112,15 @@ def _ask(*arguments: str) -> str:
 
 
 def _commit() -> str:
+    """The project's commit, or nothing; what a rack is made from may have been changed since.
+
+    Pulumi writes to a stack's settings by itself, which is no change of the project.
+    """
     with suppress(CommandFailed):
-        return run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=PROJECT).strip()
+        commit = run(["git", "describe", "--always", "--abbrev=12"], cwd=PROJECT).strip()
+        own = ["--", ".", ":(exclude)Pulumi.*.yaml"]
+        changed = run(["git", "status", "--porcelain", "--untracked-files=no", *own], cwd=PROJECT)
+        return f"{commit}-dirty" if changed else commit
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -205,3 +206,21 @@ def test_the_list_has_all_that_tells_one_from_another(project: Path, pulumi: Sta
     said = CliRunner().invoke(app, ["snapshot", "list"]).stdout
     for word in ("one", "2026-12-01 02:00", "warm", "mini, moving", "c0ffee", "MiB"):
         assert word in said
+
+
+def test_the_salt_that_pulumi_writes_is_no_change_of_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "PROJECT", tmp_path)
+    assert snapshots._commit() == ""  # a copy without git's folder
+    own = ["-c", "user.name=u", "-c", "user.email=u@example.org"]
+    for name in ("Pulumi.mini.yaml", "code.py"):
+        (tmp_path / name).touch()
+    for words in (["init", "-q"], ["add", "."], [*own, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    commit = snapshots._commit()
+    assert len(commit) == 12
+    (tmp_path / "Pulumi.mini.yaml").write_text("encryptionsalt: v1:x")
+    assert snapshots._commit() == commit
+    (tmp_path / "code.py").write_text("pass")
+    assert snapshots._commit() == f"{commit}-dirty"
