@@ -88,11 +88,12 @@ def status(settings: LabMachine | None = None, state: State | None = None) -> St
     """What is there now; looks only."""
     settings, state = settings or load_labmachine(), state or State()
     pid = state.pid()
+    guest = process.guest(state) if pid else ""
     return Status(
         state="running" if pid else "stopped" if state.root.exists() else "absent",
         pid=pid,
-        guest=process.guest(state) if pid else "",
-        answers=pid is not None and sshd_answers(settings),
+        guest=guest,
+        answers=guest == process.RUNNING and sshd_answers(settings),
         disk_bytes=state.bytes_held,
     )
 

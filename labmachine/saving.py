@@ -8,6 +8,7 @@ over what is there (qemu-qmp-ref: snapshot-save, blockdev-snapshot). Going back 
 on a new layer over that moment's, and loads the memory into it.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -248,6 +249,10 @@ def _node(state: State, file: Path) -> Iterator[None]:
     qmp.execute(state.qmp, "blockdev-add", driver="qcow2", file=backing, **NAMED)
     try:
         yield
+    except KeyboardInterrupt:
+        # such a job goes on to its end, whoever cancels it (qemu, migration/savevm.c)
+        print("interrupted; waiting until qemu is done with its file …", file=sys.stderr)
+        raise
     finally:
         _drop_node(state)
 
