@@ -19,7 +19,7 @@ from config.labmachine import load_labmachine
 from config.settings import Settings
 from config.units import format_size
 from lab.remote import shell_argv
-from labmachine import machine
+from labmachine import machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
 from labmachine.state import State
 
@@ -94,9 +94,12 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
         if wrong := refused.get(key):
             found = f"{wrong.value}; needed: {wrong.rule}"
             yield Finding(f"{key} of the lab machine", False, found, wrong.remedy)
-    if running:
-        fine = state.guest != machine.DISK_FULL
-        yield Finding("the lab machine", fine, state.guest, "free disk space, then: lab machine up")
+    if told := saving.unfinished(State()):
+        yield Finding("the lab machine", False, *told.split("; ", 1))
+    elif running:
+        before = "free disk space, then: " if state.guest == machine.DISK_FULL else ""
+        fine, found = state.guest == process.RUNNING, state.guest or "its qemu doesn't answer"
+        yield Finding("the lab machine", fine, found, f"{before}lab machine up")
     taken = bill(settings.topology)
     yield Finding(
         f"the rack {settings.stack} in it", taken.memory <= hardware.memory,

@@ -68,6 +68,18 @@ def test_it_tells_what_lab_machine_up_would_refuse(
     assert all("labmachine.yaml" in wrong[about] for about in told)
 
 
+def test_it_tells_of_an_unfinished_way_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = State(tmp_path / "machine")
+    state.folder.mkdir()
+    state.restoring.write_text("formed")
+    monkeypatch.setattr(doctor, "State", lambda: state)
+    (wrong,) = [each for each in doctor.examine(settings) if each.about == "the lab machine"]
+    assert wrong.found == "the way back to snapshot formed isn't finished"
+    assert "lab snapshot restore formed" in wrong.remedy
+
+
 @pytest.mark.parametrize(
     ("exists", "opens", "words"),
     [(False, False, "has no"), (True, False, "gets KVM"), (True, True, "will try")],
