@@ -64,7 +64,11 @@ def _memory(settings: LabMachine, held: int) -> Iterator[Problem]:
 
 
 def _space(settings: LabMachine, state: State) -> Iterator[Problem]:
-    wanted = sum(settings.disks.values()) + OVERLAY_ROOM - state.bytes_held
+    """Of a machine that is to be made: one that is there, or in a snapshot, needs no more than it
+    did; it stops when the disk is full, and tells."""
+    if state.root.exists() or any(state.layers.glob("*")):
+        return
+    wanted = sum(settings.disks.values()) + OVERLAY_ROOM
     base = next(folder for folder in state.folder.parents if folder.is_dir())
     free = shutil.disk_usage(base).free
     if wanted > free:

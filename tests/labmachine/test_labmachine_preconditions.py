@@ -44,6 +44,17 @@ def test_more_disk_than_there_is(tmp_path: Path) -> None:
     assert "disks: " in _refused(_settings(disks={"disk1": "900TiB"}), tmp_path)
 
 
+@pytest.mark.parametrize("there", ["root.qcow2", "layers/1/root.qcow2"])
+def test_a_machine_that_is_there_goes_on_with_less_than_it_may_fill(
+    tmp_path: Path, there: str
+) -> None:
+    """As after snapshots have taken the rest: who could save can go back."""
+    file = tmp_path / "machine" / there
+    file.parent.mkdir(parents=True)
+    file.touch()
+    preconditions.check(_settings(disks={"disk1": "900TiB"}), State(tmp_path / "machine"))
+
+
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
