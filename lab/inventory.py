@@ -13,7 +13,7 @@ from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology, read_yaml
 from config.settings import VIRTUAL, machine_of
-from lab import pulumi_cli
+from lab import pulumi_cli, runs
 from lab.pulumi_cli import Known
 
 MOST_LAYERS = 20  # a longer chain of `extends` is a circle, which loading it tells
@@ -62,6 +62,11 @@ def raised_on_virtual() -> list[str]:
         CommandFailed: Pulumi's backend can't be asked.
     """
     return [stack for stack, where in raised().items() if where == VIRTUAL]
+
+
+def under_way_on_virtual() -> list[str]:
+    """The stacks with a run under way, whose lab machine is the virtual one."""
+    return [each for each in stacks.known() if _machine(each) == VIRTUAL and runs.holder(each)]
 
 
 def _machine(stack: str) -> str:

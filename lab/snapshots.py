@@ -35,8 +35,7 @@ def save(name: str, note: str, *, inputs: str = "", held: str = "") -> Snapshot:
         MachineError: as `saving.save`.
     """
     snapshots.require_new(State(), name)  # before a run is waited for
-    stacks = inventory.raised_on_virtual()
-    with _alone({*stacks} - {held}, "lab snapshot save"):
+    with _alone("lab snapshot save", held) as stacks:
 
         def keep(folder: Path) -> None:
             for stack in stacks:
@@ -57,8 +56,7 @@ def restore(name: str, *, held: str = "") -> Snapshot:
         MachineError: as `saving.restore`.
     """
     found = snapshots.named(State(), name)
-    now = inventory.raised_on_virtual()
-    with _alone({*now, *found.stacks} - {held}, "lab snapshot restore"):
+    with _alone("lab snapshot restore", held, found.stacks) as now:
 
         def put_back(folder: Path) -> None:
             for stack in found.stacks:
@@ -70,11 +68,21 @@ def restore(name: str, *, held: str = "") -> Snapshot:
 
 
 @contextmanager
-def _alone(stacks: Iterable[str], what: str) -> Iterator[None]:
-    with ExitStack() as held:
-        for stack in sorted(stacks):
-            held.enter_context(runs.only(stack, what))
-        yield
+def _alone(what: str, held: str, more: Iterable[str] = ()) -> Iterator[list[str]]:
+    """No run is under way on the lab machine meanwhile; the stacks that are raised there then.
+
+    A run that is waited for may raise a rack, or destroy it. `held`: the stack whose run this is
+    part of, which waits for no others that have raised nothing yet; `more`: are kept waiting too.
+    """
+    while True:
+        begun = () if held else inventory.under_way_on_virtual()
+        wanted = {*inventory.raised_on_virtual(), *more, *begun}
+        with ExitStack() as locks:
+            for stack in sorted(wanted - {held}):
+                locks.enter_context(runs.only(stack, what))
+            if wanted.issuperset(now := inventory.raised_on_virtual()):
+                yield now
+                return
 
 
 def _keep(stack: str, folder: Path) -> None:

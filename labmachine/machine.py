@@ -16,6 +16,7 @@ from config.labmachine import LabMachine, load_labmachine
 from labmachine import layers, preconditions, process, qmp, saving
 from labmachine.image import MachineImage, machine_image
 from labmachine.process import MachineError
+from labmachine.qemu import Accelerator, hardware
 from labmachine.ssh import make_keys, ssh_argv, sshd_answers
 from labmachine.state import State
 
@@ -59,9 +60,26 @@ def up(settings: LabMachine | None = None, state: State | None = None) -> Status
             process.start(settings, state, image)
         else:
             _go_on(state)
+            _tell_changes(settings, state)
         with step("waiting for the lab machine"):
             _wait_until_ready(settings, state)
     return status(settings, state)
+
+
+def _tell_changes(settings: LabMachine, state: State) -> None:
+    """Say which settings are others than the machine runs with, if that was noted."""
+    if not state.hardware.exists():
+        return
+    has = saving.started_with(settings, state)
+    accelerator: Accelerator = "kvm" if has["accelerator"] == "kvm" else "tcg"
+    now = hardware(settings, MachineImage(state.image), accelerator)
+    for what in ("cores", "memory", "disks"):
+        if has[what] != now[what]:
+            print(
+                f"the lab machine runs with {what} {has[what]}; it will have {now[what]}, as "
+                "labmachine.yaml says, when it is started again: lab machine down",
+                file=sys.stderr,
+            )
 
 
 def down(state: State | None = None) -> None:

@@ -4,6 +4,7 @@ Owns asking the system and qemu for that. Leaves what the machine consists of to
 its life to `machine`, its moments to `saving`.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -13,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from artefacts import cache, step
+from config.files import write
 from config.labmachine import LabMachine
 from labmachine import qmp
 from labmachine.accelerator import accelerator
 from labmachine.emulator import environment
 from labmachine.image import MachineImage
-from labmachine.qemu import machine_argv
+from labmachine.qemu import hardware, machine_argv
 from labmachine.ssh import tell_host_key
 from labmachine.state import State
 
@@ -79,6 +81,7 @@ def start(settings: LabMachine, state: State, image: MachineImage, *, paused: bo
                 qemu.kill()
                 raise MachineError(f"qemu doesn't answer after {START_DEADLINE_S:.0f} s")
             time.sleep(0.1)
+    write(state.hardware, json.dumps(hardware(settings, image, verdict.accelerator)))
 
 
 def guest(state: State, timeout_s: float = qmp.TIMEOUT_S) -> str:

@@ -4,11 +4,14 @@ Owns every choice of virtual hardware. Leaves starting the process to `machine`,
 accelerator works here to `accelerator`.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from config.addressing import LAB_UPLINK
 from config.labmachine import LabMachine
+from config.units import format_size
+from labmachine.emulator import emulator
 from labmachine.image import MachineImage
 from labmachine.layers import disk_format
 from labmachine.state import State
@@ -34,6 +37,10 @@ KERNEL_LINE = (
     "net.ifnames=0 mitigations=off nowatchdog audit=0 apparmor=0 nokaslr cryptomgr.notests "
     "transparent_hugepage=madvise systemd.show_status=1"
 )
+
+# Of qemu's arguments those that the saved state of its devices depends on (qemu, docs/devel/
+# migration/compatibility); files, ports and sockets may be others.
+DEVICES = ("-machine", "-accel", "-cpu", "-smp", "-m", "-device", "-serial")
 
 
 def machine_argv(
@@ -67,6 +74,20 @@ def machine_argv(
                    f"file={state.public_key.name}",
         "-fw_cfg", f"name=opt/io.systemd.credentials/lab.ssh_host_key,file={state.host_key.name}",
     ]  # fmt: skip
+
+
+def hardware(settings: LabMachine, image: MachineImage, accelerator: Accelerator) -> dict[str, str]:
+    """What a saved state can only go on with, by what it is called."""
+    argv = machine_argv(settings, image, State(Path("/machine")), accelerator)
+    devices = [value for option, value in pairwise(argv) if option in DEVICES]
+    return {
+        "qemu": emulator().name,
+        "accelerator": accelerator,
+        "cores": str(settings.cores),
+        "memory": format_size(settings.memory),
+        "disks": ", ".join(f"{name} {format_size(size)}" for name, size in settings.disks.items()),
+        "devices": "\n".join(devices),
+    }
 
 
 def _disk(serial: str, file: Path, state: State, queues: int) -> list[str]:

@@ -8,6 +8,7 @@ over what is there (qemu-qmp-ref: snapshot-save, blockdev-snapshot). Going back 
 on a new layer over that moment's, and loads the memory into it.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from labmachine import layers, preconditions, process, qmp, snapshots
 from labmachine.accelerator import accelerator
 from labmachine.image import MachineImage
 from labmachine.process import MachineError
-from labmachine.qemu import Accelerator
+from labmachine.qemu import hardware
 from labmachine.snapshots import MEMORY, Label, Snapshot
 from labmachine.state import State
 
@@ -38,6 +39,7 @@ LAYER = "layer-"  # its names for disks begin so, but for those it was started o
 TAG = "moment"
 SPARE = 1 << 30  # beside the memory: the state of the devices
 JOB_S = 600.0  # qemu answers nobody while it writes or reads memory
+CUT = "the lab machine is off now, its disks are as they were before; start it: lab machine up"
 Outside = Callable[[Path], None]  # what is done for a moment outside the machine, in its folder
 
 
@@ -60,11 +62,10 @@ def save(label: Label, outside: Outside, settings: LabMachine, state: State) -> 
         warm = state.pid() is not None
         if warm:
             _require_warm(state)
-        accel: Accelerator = "kvm" if warm and _on_kvm(state) else "tcg"
         made = Snapshot(
             **asdict(label), made=datetime.now(UTC).isoformat(timespec="seconds"), warm=warm,
             layer=layers.current(state),
-            hardware=snapshots.hardware(settings, MachineImage(state.image), accel),
+            hardware=started_with(settings, state),
         )  # fmt: skip
         fresh = folder.with_name(f".{name}.new")
         fresh.mkdir(parents=True, mode=0o700)
@@ -95,7 +96,7 @@ def restore(name: str, outside: Outside, settings: LabMachine, state: State) -> 
     with process.locked(state):
         found = snapshots.named(state, name)
         verdict = accelerator(MachineImage(state.layers / found.layer / "image"))
-        now = snapshots.hardware(settings, MachineImage(state.image), verdict.accelerator)
+        now = hardware(settings, MachineImage(state.image), verdict.accelerator)
         snapshots.require_fitting(found, now)
         preconditions.check(settings, state)
         before, above = layers.current(state), layers.make_over(state, found.layer)
@@ -107,10 +108,12 @@ def restore(name: str, outside: Outside, settings: LabMachine, state: State) -> 
                 process.start(settings, state, MachineImage(state.image), paused=True)
                 with step(f"loading the memory of {name}"):
                     _load_memory(state, snapshots.folder_of(state, name) / MEMORY)
-        except Exception:
+        except Exception as error:
             process.cut(state)
             layers.make_current(state, before)
             state.restoring.unlink()
+            if isinstance(error, MachineError | qmp.QmpError):
+                raise MachineError(f"{error}\n{CUT}") from error
             raise
         outside(snapshots.folder_of(state, name))
         if found.warm:
@@ -118,6 +121,16 @@ def restore(name: str, outside: Outside, settings: LabMachine, state: State) -> 
         state.restoring.unlink()
         clean(state)
     return found
+
+
+def started_with(settings: LabMachine, state: State) -> dict[str, str]:
+    """The hardware that the machine has, or had when it was on, whatever the settings say now."""
+    if state.hardware.exists():
+        found: dict[str, str] = json.loads(state.hardware.read_text())
+        return found
+    # It was started by a version that didn't note it.
+    on_kvm = state.pid() is not None and _on_kvm(state)
+    return hardware(settings, MachineImage(state.image), "kvm" if on_kvm else "tcg")
 
 
 def remove(name: str, state: State) -> None:

@@ -8,26 +8,17 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from config.errors import ConfigError, Problem, Refused
 from config.files import write
-from config.labmachine import LabMachine
-from config.units import format_size
-from labmachine.emulator import emulator
-from labmachine.image import MachineImage
 from labmachine.process import MachineError
-from labmachine.qemu import Accelerator, machine_argv
 from labmachine.state import State, bytes_of
 
 MOST_NOTE = 200
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NOTES = "snapshot.json"
 MEMORY = "memory.qcow2"
-# Of qemu's arguments those that the saved state of its devices depends on (qemu, docs/devel/
-# migration/compatibility); files, ports and sockets may be others.
-DEVICES = ("-machine", "-accel", "-cpu", "-smp", "-m", "-device", "-serial")
 
 
 @dataclass(frozen=True)
@@ -129,20 +120,6 @@ def bytes_held(state: State, found: Snapshot) -> int:
     """What its memory and its own layer take; layers below it may be others' too."""
     folders = [state.snapshots / found.name, state.layers / found.layer]
     return bytes_of(each for folder in folders for each in folder.glob("*"))
-
-
-def hardware(settings: LabMachine, image: MachineImage, accelerator: Accelerator) -> dict[str, str]:
-    """What a saved state can only go on with."""
-    argv = machine_argv(settings, image, State(Path("/machine")), accelerator)
-    devices = [value for option, value in pairwise(argv) if option in DEVICES]
-    return {
-        "qemu": emulator().name,
-        "accelerator": accelerator,
-        "cores": str(settings.cores),
-        "memory": format_size(settings.memory),
-        "disks": ", ".join(f"{name} {format_size(size)}" for name, size in settings.disks.items()),
-        "devices": "\n".join(devices),
-    }
 
 
 def require_fitting(found: Snapshot, now: Mapping[str, str]) -> None:

@@ -58,6 +58,11 @@ class State:
         return above if above.exists() else self.layer / f"disk-{name}.raw"
 
     @property
+    def hardware(self) -> Path:
+        """What it was last started with, as JSON (`qemu.hardware`); settings may have changed."""
+        return self.folder / "hardware.json"
+
+    @property
     def restoring(self) -> Path:
         """Names the snapshot that is being gone back to."""
         return self.folder / "restoring"

@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,6 +149,46 @@ def test_a_name_that_can_t_be_is_refused_before_a_run_is_waited_for(
     monkeypatch.setattr("lab.snapshots._alone", pytest.fail)
     with pytest.raises((ConfigError, MachineError)):
         snapshots.save(name, "")
+
+
+def test_it_is_of_the_stacks_that_are_raised_when_the_runs_it_waits_for_have_ended(
+    project: Path, pulumi: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: dict[str, dict[str, object]] = {"mini": {}, "quorum": deployment("laptop")}
+    waited: list[str] = []
+
+    @contextmanager
+    def only(stack: str, _what: str) -> Iterator[None]:
+        waited.append(stack)
+        if stack in ends:
+            pulumi.states[stack] = ends[stack]
+        yield
+
+    labels: list[Label] = []
+    monkeypatch.setattr("lab.snapshots.runs.only", only)
+    monkeypatch.setattr("lab.inventory.under_way_on_virtual", lambda: ["quorum"])
+    monkeypatch.setattr("lab.snapshots.saving.save", lambda label, *_: labels.append(label))
+    snapshots.save("one", "")
+    assert waited == ["mini", "moving", "quorum"]
+    assert [sorted(each.stacks) for each in labels] == [["moving", "quorum"]]
+
+
+def test_a_rack_that_is_raised_while_it_waits_is_waited_for_too(
+    project: Path, pulumi: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[str] = []
+
+    @contextmanager
+    def only(stack: str, _what: str) -> Iterator[None]:
+        waited.append(stack)
+        pulumi.states["quorum"] = deployment("laptop")
+        yield
+
+    monkeypatch.setattr("lab.snapshots.runs.only", only)
+    monkeypatch.setattr("lab.inventory.under_way_on_virtual", list)
+    with snapshots._alone("x", "") as raised:
+        assert "quorum" in raised
+    assert waited == ["mini", "moving", "mini", "moving", "quorum"]
 
 
 @pytest.mark.parametrize("command", ["save", "restore"])

@@ -29,7 +29,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     image.disk.write_bytes(b"\0" * 65536)
     image.kernel.write_bytes(b"kernel")
     image.initrd.write_bytes(b"initrd")
-    monkeypatch.setattr("labmachine.saving.snapshots.hardware", lambda *_: HARDWARE)
+    monkeypatch.setattr("labmachine.saving.hardware", lambda *_: HARDWARE)
     machine._create(SETTINGS, made, image)
     write(made, "first")
     return made
@@ -208,6 +208,12 @@ def test_an_interrupted_way_back_can_be_given_up(state: State) -> None:
     machine.reset(state)
     saving.require_whole(state)
     assert snapshots.named(state, "one")
+
+
+def test_a_moment_notes_the_hardware_that_the_machine_was_started_with(state: State) -> None:
+    assert save(state, "one").hardware == HARDWARE
+    state.hardware.write_text('{"memory": "8GiB"}')
+    assert save(state, "two").hardware == {"memory": "8GiB"}
 
 
 @pytest.mark.parametrize(

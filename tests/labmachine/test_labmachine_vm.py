@@ -16,6 +16,7 @@ import equipment
 from artefacts import run
 from artefacts.environment import PROJECT
 from artefacts.namespace import as_root
+from config.errors import ConfigError
 from config.labmachine import LabMachine
 from labmachine import machine, saving, snapshots
 from labmachine.accelerator import PROOF
@@ -155,6 +156,23 @@ def test_one_can_go_back_to_a_moment_while_it_runs(lab: tuple[LabMachine, State]
     assert machine.up(*lab).answers  # boots from the layer it was in
     assert _inside(lab, "cat /root/written") == "now\n"
     saving.remove("moment", lab[1])
+
+
+def test_a_moment_is_of_the_machine_that_runs_whatever_its_settings_say_by_then(
+    lab: tuple[LabMachine, State], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, state = lab
+    changed = settings.model_copy(update={"memory": 3 << 30})
+    machine.up(changed, state)
+    assert "runs with memory 2GiB; it will have 3GiB" in capsys.readouterr().err
+    saving.save(Label("moment", "", "", (), ""), lambda _: None, changed, state)
+    pid = state.pid()
+    with pytest.raises(ConfigError, match="set `memory` in"):
+        saving.restore("moment", lambda _: None, changed, state)
+    assert state.pid() == pid
+    saving.restore("moment", lambda _: None, settings, state)
+    assert machine.status(settings, state).answers
+    saving.remove("moment", state)
 
 
 # A boot sector that tells of itself after every 16 million rounds:
