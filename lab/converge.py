@@ -45,7 +45,7 @@ def catch_up(settings: Settings, name: str) -> None:
 
 def _converged(settings: Settings, name: str, *entry: str) -> str:
     command = ["rack-converge", *entry]  # does nothing twice
-    again = patiently(HEAL_S, lost=True)
+    again = patiently(BOOT_DEADLINE_S, lost=True)  # it may be as busy as it was while it booted
     return again(ask, settings, name, command, timeout_s=BOOT_DEADLINE_S)
 
 
