@@ -4,6 +4,7 @@ Owns that: one screen on standard error, 1. Leaves wrong usage, 2, to typer. Wha
 is a mistake of the program, and shows its traceback.
 """
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,13 @@ INTERRUPTED = 130  # as shells tell SIGINT
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell what a user can cause or mend, and end with 1."""
+    """Tell what a user can cause or mend, and end with 1.
+
+    SIGTERM, and SIGHUP of a terminal that is closed, are as Ctrl-C: what is under way is put right.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) ignores one
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     except (ConfigError, CommandFailed, MachineError, QmpError) as error:

@@ -11,7 +11,7 @@ import typer
 
 from artefacts import digest
 from config import files, stacks
-from config.errors import ConfigError
+from config.errors import ConfigError, Problem, Refused
 from config.load import FOLDER, read_topology
 from config.settings import PROJECT, VIRTUAL, load_settings, machine_of, stack_folder
 from lab import inventory, snapshots
@@ -29,9 +29,23 @@ SOURCES = (
 )  # fmt: skip
 
 
+PREFIX = "raised-"
+
+
 def name_of(stack: str) -> str:
     """The name of the snapshot that is kept of a stack."""
-    return f"raised-{stack}"
+    return f"{PREFIX}{stack}"
+
+
+def require_not_its_own(name: str) -> None:
+    """Refuse a person's snapshot a name by which the next raise would replace it.
+
+    Raises:
+        Refused: it is such a one.
+    """
+    if name.startswith(PREFIX):
+        rule = f"names that begin with {PREFIX} are of racks that are kept as they were raised"
+        raise Refused("lab snapshot", [Problem("name", name, rule, "name it otherwise")])
 
 
 def inputs(stack: str) -> str:

@@ -22,12 +22,8 @@ def clear_dead(backend: str, project: str, stack: str, proc: Path = Path("/proc"
     nobody was torn by a power cut or a full disk: it goes, its process told as 0, if it still names
     nobody `WRITTEN_S` later.
     """
-    root = folder_of(backend)
-    if root is None:
-        return []
-    folder = root / ".pulumi" / "locks" / "organization" / project / stack
     dead = []
-    for file in sorted(folder.glob("*.json")):
+    for file in _files(backend, project, stack):
         host, pid = _holder(file)
         if not pid:
             time.sleep(WRITTEN_S)
@@ -36,6 +32,18 @@ def clear_dead(backend: str, project: str, stack: str, proc: Path = Path("/proc"
             file.unlink(missing_ok=True)
             dead.append(pid)
     return dead
+
+
+def holders(backend: str, project: str, stack: str) -> list[str]:
+    """Who holds the stack's locks: "process 7 on HOST"."""
+    found = map(_holder, _files(backend, project, stack))
+    return [f"process {pid} on {host}" for host, pid in found]
+
+
+def _files(backend: str, project: str, stack: str) -> list[Path]:
+    root = folder_of(backend)
+    folder = root / ".pulumi/locks/organization" / project / stack if root else None
+    return sorted(folder.glob("*.json")) if folder else []
 
 
 def drop_torn(backend: str) -> bool:

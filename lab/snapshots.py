@@ -15,6 +15,7 @@ from config import files
 from config.labmachine import load_labmachine
 from config.settings import PROJECT, stack_folder
 from lab import inventory, pulumi_cli, runs
+from lab.locks import clear_dead, holders
 from labmachine import saving, snapshots
 from labmachine.snapshots import Label, Snapshot
 from labmachine.state import State
@@ -31,7 +32,7 @@ def save(name: str, note: str, *, inputs: str = "", held: str = "") -> Snapshot:
 
     Raises:
         ConfigError: the name is none.
-        CommandFailed: Pulumi's state can't be read.
+        CommandFailed: Pulumi's state can't be read, or is locked by a run elsewhere.
         MachineError: as `saving.save`.
     """
     snapshots.require_new(State(), name)  # before a run is waited for
@@ -52,7 +53,7 @@ def restore(name: str, *, held: str = "") -> Snapshot:
 
     Raises:
         ConfigError: there is no such snapshot, or it can't go on here.
-        CommandFailed: Pulumi's state can't be written.
+        CommandFailed: Pulumi's state can't be written, or is locked by a run elsewhere.
         MachineError: as `saving.restore`.
     """
     found = snapshots.named(State(), name)
@@ -80,9 +81,25 @@ def _alone(what: str, held: str, more: Iterable[str] = ()) -> Iterator[list[str]
         with ExitStack() as locks:
             for stack in sorted(wanted - {held}):
                 locks.enter_context(runs.only(stack, what))
+                _unlock(stack)
             if wanted.issuperset(now := inventory.raised_on_virtual()):
                 yield now
                 return
+
+
+def _unlock(stack: str) -> None:
+    """Remove the locks that runs which were killed have left in Pulumi's backend.
+
+    Raises:
+        CommandFailed: a run elsewhere has one: Pulumi's state couldn't be put back.
+    """
+    backend, project = pulumi_cli.backend(), pulumi_cli.project_name()
+    clear_dead(backend, project, stack)
+    if held := holders(backend, project, stack):
+        raise CommandFailed(
+            f"stack {stack} is locked by {', '.join(held)}; wait for its end, or, if it is dead: "
+            f"pulumi cancel --stack {stack}"
+        )
 
 
 def _keep(stack: str, folder: Path) -> None:

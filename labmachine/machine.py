@@ -162,6 +162,8 @@ def _go_on(state: State) -> None:
         saving.settle(state)
     if stands in (DISK_FULL, saving.PAUSED):
         qmp.execute(state.qmp, "cont")
+    if stands == saving.PAUSED:
+        saving.clean(state)
 
 
 def _image_of(state: State) -> MachineImage:

@@ -30,6 +30,7 @@ def save(
     """Save this moment: memory and disks while it runs, disks alone while it is off."""
     _require_virtual(chosen(context).stack)
     snapshots.require_note(note)
+    kept.require_not_its_own(name)
     made = of_racks.save(name, note)
     screen.print(f"{name}: {_size(made)}, {_kind(made)}; stacks: {_stacks(made)}", highlight=False)
 
@@ -55,7 +56,7 @@ def restore(
     name: str,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
-    """Go back to a snapshot; what was written since the last one is lost."""
+    """Go back to a snapshot; what was written since the newest one is lost."""
     _require_virtual(chosen(context).stack)
     found = snapshots.named(State(), name)
     if not yes:

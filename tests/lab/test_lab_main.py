@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from artefacts import CommandFailed
 from config.settings import PROJECT
+from lab.errors import INTERRUPTED, told
 from lab.main import main
 from labmachine import machine
 from labmachine.state import State
@@ -231,3 +233,17 @@ def test_the_user_s_own_python_modules_are_none_of_its(
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_is_as_ctrl_c(number: signal.Signals) -> None:
+    undone = []
+    try:
+        with pytest.raises(SystemExit) as end, told():
+            try:
+                signal.raise_signal(number)
+            finally:
+                undone.append(number)
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+    assert (end.value.code, undone) == (INTERRUPTED, [number])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from artefacts import CommandFailed
 from config.errors import ConfigError
 from lab import snapshots
 from lab.main import app
@@ -189,6 +191,35 @@ def test_a_rack_that_is_raised_while_it_waits_is_waited_for_too(
     with snapshots._alone("x", "") as raised:
         assert "quorum" in raised
     assert waited == ["mini", "moving", "mini", "moving", "quorum"]
+
+
+def lock_of(backend: Path, pid: int) -> Path:
+    file = backend / ".pulumi/locks/organization/rack-lab/mini/some-id.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"pid": pid, "hostname": socket.gethostname()}))
+    return file
+
+
+@pytest.mark.parametrize("pulumi_runs", [False, True])
+def test_a_killed_run_s_lock_goes_and_a_living_one_s_is_told_before_the_machine_is_touched(
+    project: Path, pulumi: StandIn, monkeypatch: pytest.MonkeyPatch, pulumi_runs: bool
+) -> None:
+    kept(project, "one", "mini")
+    monkeypatch.setattr("lab.pulumi_cli.backend", lambda: f"file://{project}")
+    monkeypatch.setattr("lab.locks._runs", lambda *_: pulumi_runs)
+    lock = lock_of(project, 7)
+    if not pulumi_runs:
+        snapshots.restore("one")
+        assert not lock.exists()
+        return
+    monkeypatch.setattr("lab.snapshots.saving.restore", pytest.fail)
+    with pytest.raises(CommandFailed, match="stack mini is locked by process 7 on"):
+        snapshots.restore("one")
+
+
+def test_a_kept_rack_s_name_is_nobody_else_s(project: Path) -> None:
+    done = CliRunner().invoke(app, ["--stack", "mini", "snapshot", "save", "raised-mini"])
+    assert "begin with raised-" in str(done.exception)
 
 
 @pytest.mark.parametrize("command", ["save", "restore"])
