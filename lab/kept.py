@@ -27,9 +27,7 @@ SOURCES = (
     "alpine", "artefacts", "components", "controlplane", "equipment", "guest", "lab", "labmachine",
     "plugins", "__main__.py", "requirements.lock",
 )  # fmt: skip
-
-
-PREFIX = "raised-"
+PREFIX = "raised-"  # of the snapshots' names, then the stack's
 
 
 def name_of(stack: str) -> str:

@@ -158,11 +158,11 @@ def reset(state: State | None = None) -> None:
 def _go_on(state: State) -> None:
     """Let a machine go on that stands still: its disks couldn't grow, or a save was killed."""
     stands = process.guest(state, saving.JOB_S)  # it may still be writing memory
-    if stands == saving.PAUSED:
-        saving.settle(state)
-    if stands in (DISK_FULL, saving.PAUSED):
+    if stands == DISK_FULL:
         qmp.execute(state.qmp, "cont")
-    if stands == saving.PAUSED:
+    elif stands == saving.PAUSED:
+        saving.settle(state)
+        qmp.execute(state.qmp, "cont")
         saving.clean(state)
 
 
