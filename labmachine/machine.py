@@ -54,6 +54,7 @@ def up(settings: LabMachine | None = None, state: State | None = None) -> Status
     with process.locked(state):
         saving.require_whole(state)
         if state.pid() is None:
+            saving.clean(state)
             image = _image_of(state)
             preconditions.check(settings, state)
             _create(settings, state, image)

@@ -37,6 +37,7 @@ NODE = "memory"
 NAMED: dict[str, Any] = {"node-name": NODE}  # qemu's name for the file that memory goes to
 LAYER = "layer-"  # its names for disks begin so, but for those it was started on
 TAG = "moment"
+MOST_LAYERS = 100  # a save adds one; with four disks qemu has 400 of its 1024 files open then
 SPARE = 1 << 30  # beside the memory: the state of the devices
 JOB_S = 600.0  # qemu answers nobody while it writes or reads memory
 CUT = "the lab machine is off now, its disks are as they were before; start it: lab machine up"
@@ -59,6 +60,7 @@ def save(label: Label, outside: Outside, settings: LabMachine, state: State) -> 
         folder = snapshots.require_new(state, name)
         if not state.root.exists():
             raise MachineError("the lab machine has written nothing yet; make it: lab machine up")
+        _require_room(state)
         warm = state.pid() is not None
         if warm:
             _require_warm(state)
@@ -171,6 +173,21 @@ def _require_warm(state: State) -> None:
         )
 
 
+def _require_room(state: State) -> None:
+    """Refuse one layer more than qemu should read through.
+
+    Raises:
+        MachineError: with what makes them fewer.
+    """
+    if (found := layers.depth(state)) < MOST_LAYERS:
+        return
+    raise MachineError(
+        f"the lab machine's disks lie in {found} layers over one another, {MOST_LAYERS} is the "
+        "most; remove snapshots, then start it again, which merges the layers of those that are "
+        "gone: lab snapshot remove NAME, lab machine down, lab machine up"
+    )
+
+
 def require_whole(state: State) -> None:
     """Refuse a machine whose way back to a snapshot was interrupted: it is at no moment.
 
@@ -220,13 +237,17 @@ def clean(state: State) -> None:
     """Drop what a run that was killed, or a snapshot that is gone, has left."""
     for half in state.snapshots.glob(".*.new"):
         remove_tree(half)
-    if state.pid() is not None:
+    runs = state.pid() is not None
+    if runs:
         try:
             _follow(state)
         except qmp.QmpError:
             return  # nobody knows what it writes to
     if state.layer.exists():
-        layers.drop_unneeded(state, snapshots.layers_kept(state))
+        kept = snapshots.layers_kept(state)
+        layers.drop_unneeded(state, kept)
+        if not runs:
+            layers.merge(state, kept)
 
 
 @contextmanager

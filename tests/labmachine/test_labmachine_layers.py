@@ -86,7 +86,7 @@ def test_layers_go_with_the_last_snapshot_that_needs_them(state: State) -> None:
     save(state, "two")
     assert len(list(state.layers.iterdir())) == 3
     saving.remove("one", state)
-    assert len(list(state.layers.iterdir())) == 3  # two lies over it
+    assert len(list(state.layers.iterdir())) == 3  # it is the lowest, two lies over it
     restore(state, "two")
     machine.reset(state)
     assert machine.status(SETTINGS, state).state == "absent"
@@ -97,6 +97,85 @@ def test_layers_go_with_the_last_snapshot_that_needs_them(state: State) -> None:
     saving.remove("two", state)
     assert len(list(state.layers.iterdir())) == 1
     assert list(state.snapshots.iterdir()) == []
+
+
+def test_a_machine_may_be_saved_more_often_than_a_path_may_have_links(state: State) -> None:
+    """Linux follows 40 (path_resolution(7))."""
+    for _ in range(45):
+        layers.make_current(state, layers.make_over(state, layers.current(state)))
+    assert read(state) == "f"
+    assert MachineImage(state.image).kernel.read_bytes() == b"kernel"
+
+
+def test_the_layers_of_snapshots_that_are_gone_become_one(state: State) -> None:
+    for name in ("one", "two", "three", "four"):
+        save(state, name)
+        write(state, name.upper())
+    for name in ("two", "three"):
+        saving.remove(name, state)
+    assert layers.depth(state) == 3  # the lowest is one's, then four's, and the current one
+    assert len(list(state.layers.iterdir())) == 3
+    assert read(state) == "F"
+    restore(state, "four")
+    assert read(state) == "T"
+    restore(state, "one")
+    assert read(state) == "f"
+
+
+def test_a_layer_that_several_lie_over_stays(state: State) -> None:
+    for name in ("one", "two"):
+        save(state, name)
+    write(state, "shared")
+    save(state, "branch")
+    for name in ("left", "right"):
+        restore(state, "branch")
+        write(state, name)
+        save(state, name)
+    saving.remove("two", state)
+    saving.remove("branch", state)
+    assert read(state) == "r"
+    restore(state, "left")
+    assert read(state) == "l"
+    assert layers.depth(state) == 4  # one's, what both lie over, left's, the current one
+
+
+def test_who_is_killed_while_merging_can_merge_again(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(state, "one")
+    save(state, "two")
+    write(state, "second")
+    save(state, "three")
+    write(state, "third")
+    with monkeypatch.context() as patched:
+        patched.setattr(layers, "_link", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            saving.remove("three", state)
+    assert read(state) == "t"
+    assert layers.depth(state) == 4
+    saving.clean(state)
+    assert layers.depth(state) == 3
+    assert read(state) == "t"
+    restore(state, "two")
+    assert read(state) == "f"
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_too_many_layers_are_refused_with_what_makes_them_fewer(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "MOST_LAYERS", 3)
+    save(state, "one")
+    save(state, "two")
+    with pytest.raises(MachineError, match="lab snapshot remove NAME, lab machine down, lab"):
+        save(state, "three")
+    saving.remove("one", state)
+    assert layers.depth(state) == 3  # the lowest stays
+    saving.remove("two", state)
+    save(state, "three")
 
 
 def test_disks_that_are_older_than_layers_are_kept(state: State) -> None:
