@@ -55,7 +55,6 @@ def make_over(state: State, below: str) -> str:
 def make_current(state: State, name: str) -> None:
     """Write to that layer from now on; whoever reads the link sees the one or the other."""
     _link(state.current, Path(state.layers.name, name))
-    run(["sync", state.folder])
 
 
 def depth(state: State) -> int:
@@ -105,8 +104,10 @@ def merge(state: State, kept: Iterable[str]) -> None:
     pairs = []
     for name in stay:
         _, *lower = _down(state, name)
-        wanted = next((each for each in lower if each in stay), lower[-1] if lower else "")
-        if lower and wanted != lower[0]:
+        if not lower:
+            continue
+        wanted = next((each for each in lower if each in stay), lower[-1])
+        if wanted != lower[0]:
             pairs.append((name, wanted))
     if pairs:
         with step("merging the disks of snapshots that are gone"):
@@ -123,15 +124,15 @@ def _lay_over(state: State, name: str, below: str) -> None:
              "-b", Path("..", below, under.name), file])  # fmt: skip
     run(["sync", "--file-system", folder])
     _link(folder / UNDER, Path("..", below))
-    run(["sync", "--file-system", folder])
 
 
 def _link(link: Path, target: Path) -> None:
-    """Let a link lead elsewhere; whoever follows it gets to the one or the other."""
+    """Let a link lead elsewhere, for good; whoever follows it gets to the one or the other."""
     fresh = link.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.replace(link)
+    run(["sync", link.parent])
 
 
 def _below(state: State, name: str) -> str | None:
