@@ -25,7 +25,7 @@ STORY = $(addprefix tests/vm/test_,raise.py reach.py control.py ways_back.py $(A
 KILLS_SEED = $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-fuzz topology-docs locks bench bench-graph bench-rack bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-fuzz topology-docs locks bench bench-graph bench-rack bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -64,7 +64,7 @@ built: setup # what takes long to build: before the tests, whose time limits are
 
 # the stacks whose images `built` builds for them
 test: STACK = mini
-test-two-racks test-kill soak: STACK = mini
+test-two-racks test-kill test-host soak: STACK = mini
 test-control: STACK = quorum
 test-moving: STACK = moving
 
@@ -141,6 +141,9 @@ test-two-racks: built ## bad lines, two firewalls, a second rack beside it, rack
 
 test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary user; needs root, raises no machine
 	.venv/bin/pytest tests/hosts -m hosts -s --durations=0
+
+test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared, raises the small rack, is given back; needs root
+	.venv/bin/pytest tests/vm/test_host.py -m host -s -x --durations=0
 
 setup:
 	@./setup.sh

@@ -9,6 +9,7 @@ from artefacts.cache import cache_root, cached, digest
 from artefacts.environment import environment
 from artefacts.process import CommandFailed, run
 from artefacts.progress import step
+from artefacts.tree import pack_tree
 from artefacts.wheels import fetch_wheel
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "digest",
     "environment",
     "fetch_wheel",
+    "pack_tree",
     "run",
     "step",
 ]

@@ -72,7 +72,7 @@ class Settings:
         if self.virtual:
             return "start it: lab machine up"
         if self.lab.host is None:
-            return "it needs libvirt, Open vSwitch, mdadm, LVM2 and chrony, and you as root"
+            return f"look what it lacks: lab --stack {self.stack} host check"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
             f"pulumi config set lab:machine ssh://root@HOST --stack {self.stack}"

@@ -13,8 +13,17 @@ from pathlib import Path
 from config import addressing, names
 from config.bill import volume_sizes
 from config.topology import Firewall, Server, Topology
+from equipment import virtualbmc
 
 FOLDER = Path(__file__).parent
+HOST_TREE = FOLDER / "host"  # the files of each lab machine, laid as they lie here
+# The Debian and Ubuntu packages of each lab machine; python3-* are VirtualBMC's.
+HOST_PACKAGES = (
+    "libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils",
+    "openvswitch-switch", "mdadm", "lvm2", "chrony", "ipmitool", "iproute2", "iputils-ping",
+    "python3-libvirt", "python3-pyghmi", "python3-zmq", "python3-pbr",
+)  # fmt: skip
+HOST_UNITS = ("libvirtd.service", "openvswitch-switch.service")
 
 
 @dataclass(frozen=True)
@@ -119,9 +128,10 @@ def bmcs(stack: str, topology: Topology) -> Equipment | None:
     name = names.bmcs(stack)
     addresses = ",".join(str(addressing.bmc(topology, server)) for server in servers)
     settings = f"VIRTUALBMC_CONFIG=/var/lib/{name}/virtualbmc.conf"
-    program = ("env", settings, "python3", "-m", "virtualbmc.cmd.vbmcd", "--foreground")
-    gateway = addressing.gateway(topology, "ipmi")
-    return _station("bmcs", stack, ("ipmi", name), gateway, addresses, *program)
+    modules = f"PYTHONPATH={virtualbmc.FOLDER}"
+    program = ("env", settings, modules, "python3", "-m", "virtualbmc.cmd.vbmcd", "--foreground")
+    gateway, port = addressing.gateway(topology, "ipmi"), f"tcp/{virtualbmc.PORT}"
+    return _station("bmcs", stack, ("ipmi", name), gateway, addresses, port, *program)
 
 
 def provider(stack: str, topology: Topology) -> Equipment | None:
@@ -134,7 +144,7 @@ def provider(stack: str, topology: Topology) -> Equipment | None:
         gateway = addressing.interface(topology, "isp", firewall.host).ip
         server = ("python3", "-m", "http.server", "80")
         place = ("isp", names.provider(stack))
-        return _station("provider", stack, place, gateway, str(address), *server)
+        return _station("provider", stack, place, gateway, str(address), "tcp/80", *server)
     return None
 
 
@@ -148,7 +158,7 @@ def ntp(stack: str, topology: Topology) -> Equipment:
     files = (f"pidfile /run/chrony/{name}.pid", f"bindcmdaddress /run/chrony/{name}.sock")
     program = ("chronyd", "-x", "-d", "allow", "local stratum 10", "cmdport 0", *files)
     gateway, address = addressing.gateway(topology, "lan"), addressing.ntp(topology)
-    return _station("ntp", stack, ("lan", name), gateway, str(address), *program)
+    return _station("ntp", stack, ("lan", name), gateway, str(address), "udp/123", *program)
 
 
 def _station(
@@ -160,7 +170,8 @@ def _station(
 ) -> Equipment:
     """A program that has a network namespace to itself.
 
-    `place`: its network, the namespace; `served`: addresses, with commas, and the program's argv.
+    `place`: its network, the namespace; `served`: addresses, with commas, the port where it
+    listens, and the program's argv.
     """
     network, name = place
     own = (names.bridge(stack, network), name, names.owner_tag(stack))

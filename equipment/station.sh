@@ -1,8 +1,9 @@
 #!/bin/sh
 # A small host of its own on one network: a namespace with a port, addresses and one program.
-#   station.sh apply BRIDGE NAME TAG GATEWAY|- ADDRESS/PREFIX[,ADDRESS/PREFIX...] PROGRAM [ARG...]
+#   station.sh apply BRIDGE NAME TAG GATEWAY|- ADDRESS/PREFIX[,ADDRESS/PREFIX...] PORT PROGRAM [ARG...]
 #   station.sh remove BRIDGE NAME TAG
 # The program runs as NAME.service in an empty folder, again when it ends; /var/lib/NAME is its own.
+# PORT: tcp/NUMBER or udp/NUMBER, at which it must listen then, or - for a program that does not.
 set -eu
 
 refuse() {
@@ -19,8 +20,8 @@ inside() {
 }
 
 apply() {
-    gateway=$1 addresses=$2
-    shift 2
+    gateway=$1 addresses=$2 port=$3
+    shift 3
     command -v "$1" >/dev/null || refuse "the lab machine has no $1; install it there"
     found=$(owner)
     if [ -z "$found" ]; then
@@ -38,6 +39,7 @@ apply() {
     done
     [ "$gateway" = - ] || inside ip route replace default via "$gateway"
     systemctl --quiet is-active "$unit" || run "$@"
+    [ "$port" = - ] || await_listener
 }
 
 run() {
@@ -45,6 +47,32 @@ run() {
     systemd-run --quiet --collect --unit="$unit" --property=Restart=always \
         --property="RuntimeDirectory=$name" --property="WorkingDirectory=/run/$name" \
         --property="NetworkNamespacePath=/run/netns/$name" "$@" >&2
+}
+
+# systemd starts what ends again and again, and tells nobody.
+await_listener() {
+    case $port in
+        tcp/*) sockets=--tcp ;;
+        *) sockets=--udp ;;
+    esac
+    deadline=$(($(uptime) + deadline_s))
+    until inside ss --no-header --listening --numeric "$sockets" "sport = :${port#*/}" | grep -q .; do
+        state=$(systemctl is-active "$unit" || true)
+        case $state in inactive | failed) silent "it is $state" ;; esac
+        [ "$(uptime)" -lt "$deadline" ] || silent "$deadline_s s have passed"
+        sleep 1
+    done
+}
+
+uptime() {
+    cut -d. -f1 /proc/uptime
+}
+
+silent() {
+    said=$(journalctl --unit="$unit" --lines=5 --output=cat --no-pager | tail -n 5)
+    refuse "its program doesn't listen at $port, and $1; it last said:
+${said:-(nothing)}
+to look, on the lab machine: journalctl --unit=$unit"
 }
 
 remove() {
@@ -57,7 +85,7 @@ remove() {
 }
 
 action=$1 bridge=$2 name=$3 tag=$4
-unit=$name.service
+unit=$name.service deadline_s=120
 shift 4
 case $action in
     apply) apply "$@" ;;

@@ -8,7 +8,7 @@
 #   group|NAME|TAGS
 #   address|DEVICE|ADDRESS/PREFIX
 #   route|DESTINATION|DEVICE
-#   disk|SERIAL|TYPE|LABEL        what stands on each of the given disks
+#   disk|SERIAL|TYPE|LABEL        what stands on each of the given disks that is there, or nothing
 # OWNER is a tag rack-lab.STACK, or empty.
 set -eu
 
@@ -39,5 +39,5 @@ for serial in "$@"; do
     disk=$(echo "$disks" | awk -v serial="$serial" '$2 == serial { print $1 }')
     [ -b "$disk" ] || continue
     held=$(wipefs --noheadings --parsable --output TYPE,LABEL "$disk")
-    printf '%s\n' "$held" | sed -n "1s/^\([^,]*\),\(.*\)$/disk|$serial|\1|\2/p"
+    printf '%s\n' "${held:-,}" | sed -n "1s/^\([^,]*\),\(.*\)$/disk|$serial|\1|\2/p"
 done

@@ -1,24 +1,24 @@
 """What the machine this runs on can do for a lab: each finding with its remedy.
 
-Owns the findings. Looks only: it builds and fetches nothing, and ends within seconds. Leaves
-trying whether KVM works to `labmachine.accelerator`, which the lab machine's start does.
+Owns the findings. Looks only: it builds and fetches nothing, and ends within seconds. Leaves what a
+real lab machine must have to `host`, and trying whether KVM works to `labmachine.accelerator`,
+which the virtual one's start does.
 """
 
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from artefacts import CommandFailed, run
 from artefacts.cache import cache_folder
-from artefacts.environment import search_path, users_environment
-from config import access
+from artefacts.environment import search_path
 from config.bill import bill, summary
+from config.errors import ConfigError
 from config.labmachine import load_labmachine
 from config.settings import Settings
 from config.units import format_size
-from lab.remote import shell_argv
+from lab import host
+from lab.finding import Finding
 from labmachine import machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
 from labmachine.state import State
@@ -39,22 +39,6 @@ PROGRAMS = {
 BUILD_SPACE = 12 << 30  # artefacts of all kinds, while they are built
 CHANGE_SPACE = 2 << 30  # when the cache has what takes most
 KVM = Path("/dev/kvm")
-# What a real lab machine must have, docs/decisions/0002: one word per thing that is missing.
-REAL_NEEDS = (
-    "for each in virsh ovs-vsctl mdadm lvm qemu-img; do command -v $each >/dev/null || echo $each; "
-    "done; virsh -c qemu:///system version >/dev/null 2>&1 || echo libvirtd"
-)
-REAL_TIMEOUT_S = 15.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`fine` or not; `remedy` says what to do if not."""
-
-    about: str
-    fine: bool
-    found: str
-    remedy: str = ""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -95,7 +79,8 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
             found = f"{wrong.value}; needed: {wrong.rule}"
             yield Finding(f"{key} of the lab machine", False, found, wrong.remedy)
     if told := saving.unfinished(State()):
-        yield Finding("the lab machine", False, *told.split("; ", 1))
+        found, remedy = told.split("; ", 1)
+        yield Finding("the lab machine", False, found, remedy)
     elif running:
         before = "free disk space, then: " if state.guest == machine.DISK_FULL else ""
         fine, found = state.guest == process.RUNNING, state.guest or "its qemu doesn't answer"
@@ -121,12 +106,15 @@ def _real(settings: Settings) -> Iterator[Finding]:
     about = f"lab machine {settings.lab.name}"
     settings.write_access()
     try:
-        argv = [*shell_argv(settings, access.LAB_MACHINE), REAL_NEEDS]
-        missing = run(argv, env=users_environment(), timeout_s=REAL_TIMEOUT_S).split()
-    except CommandFailed as error:
-        remedy = f"try it by hand: ssh -F {settings.ssh_config} {access.LAB_MACHINE}"
-        yield Finding(about, False, str(error).splitlines()[-1].strip(" |"), remedy)
+        found = host.look(settings)
+    except ConfigError as error:
+        (problem,) = error.problems
+        yield Finding(about, False, problem.rule, problem.remedy)
         return
-    remedy = "install them there; libvirtd must run, and you must be allowed to use it"
-    found = f"lacks {', '.join(missing)}" if missing else "reached, has all it needs"
-    yield Finding(about, not missing, found, remedy)
+    bad = [each for each in host.findings(settings, found) if not each.fine]
+    if not bad:
+        yield Finding(about, True, "reached, has all it needs")
+    prepare = f"lab --stack {settings.stack} host prepare"
+    for each in bad:
+        remedy = prepare if each.change else each.remedy
+        yield Finding(f"{about}, {each.about}", False, each.found, remedy)

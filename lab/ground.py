@@ -1,6 +1,6 @@
 """What an `up` asks before its first resource: can the rack stand where it is to be raised?
 
-Owns the order of these questions. Leaves each to `survey`, `power` and Pulumi's own state.
+Owns the order of these questions. Leaves each to `host`, `survey`, `power` and Pulumi's own state.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from config.errors import ConfigError, Problem
 from config.settings import Settings
 from config.topology import San
 from config.units import format_size
-from lab import pulumi_cli, survey
+from lab import host, pulumi_cli, survey
 from lab.power import is_away
 
 
@@ -25,6 +25,8 @@ def check_ground(settings: Settings) -> list[str]:
             the one that Pulumi's state tells of. Nothing was written there.
     """
     settings.write_access()
+    if not settings.virtual:
+        host.require_prepared(settings)
     found = survey.survey(settings)
     try:
         state = pulumi_cli.state(settings.stack)

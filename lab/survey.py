@@ -70,11 +70,16 @@ def survey(settings: Settings) -> Survey:
     try:
         said = ask(settings, access.LAB_MACHINE, words, stdin=script, timeout_s=LOOK_S)
     except CommandFailed as error:
-        lines = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
-        rule = f"the lab machine must answer: {lines[-1] if lines else 'it is silent'}"
-        problem = Problem("lab:machine", settings.lab.name, rule, settings.lab_machine_remedy)
-        raise ConfigError("the stack's settings", [problem]) from error
+        raise silent(settings, error) from error
     return read(said.splitlines())
+
+
+def silent(settings: Settings, error: CommandFailed) -> ConfigError:
+    """The error that the lab machine doesn't answer; with what ssh or a program there said."""
+    lines = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
+    rule = f"the lab machine must answer: {lines[-1] if lines else 'it is silent'}"
+    problem = Problem("lab:machine", settings.lab.name, rule, settings.lab_machine_remedy)
+    return ConfigError("the stack's settings", [problem])
 
 
 def require_rack(settings: Settings) -> Survey:
@@ -217,6 +222,11 @@ def _networks(settings: Settings, found: Survey) -> Iterator[Problem]:
 def _disks(settings: Settings, found: Survey) -> Iterator[Problem]:
     own = names.volume_group(settings.stack)
     for serial in settings.topology.array.disks:
+        if serial not in found.disks and not found.has_rack(settings.stack):
+            yield Problem(
+                "array.disks", serial, "the lab machine has a disk with that serial number",
+                "name the array's disks by theirs; there, lsblk -o NAME,SERIAL lists them",
+            )  # fmt: skip
         type_, label = found.disks.get(serial, ("", ""))
         if not type_ or label == own:
             continue

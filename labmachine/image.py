@@ -8,19 +8,16 @@ never changed: each machine writes to an overlay of its own. Leaves starting it 
 
 import shlex
 import shutil
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from artefacts import cached, digest, fetch_wheel, run
+from artefacts import cached, digest, pack_tree, run
 from artefacts.debian import HINT, Lock, debian_sources, lock_anew
 from artefacts.namespace import as_root, remove_tree
+from equipment import HOST_PACKAGES, HOST_TREE, virtualbmc
 
 RELEASE = "bookworm"
-VIRTUALBMC = (
-    "virtualbmc", "3.3.0", "ab063656507a46fc45f6aea2df9fdfaf6e4e5b84f183bdea1b21c15818e7b6fb"
-)  # fmt: skip
 LOCK = Path(__file__).with_name("image.lock")
 ROOT_TREE = Path(__file__).parent / "root"
 DISK_SIZE = "6G"  # sparse; what the packages need and room for logs and definitions
@@ -30,12 +27,9 @@ PACKAGES = (
     # The cloud kernel has all that's needed in 90 MB of modules. tiny-initramfs is a static
     # init that loads two modules and mounts the root: no udev, no scripts.
     "linux-image-cloud-amd64", "tiny-initramfs",
-    "libvirt-daemon-system", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu",
-    "openvswitch-switch", "mdadm", "lvm2", "nbd-client",
-    # virtualbmc, a wheel, plays the nodes' BMCs.
-    "python3-minimal", "python3-libvirt", "python3-pyghmi", "python3-zmq", "python3-pbr",
-    "ipmitool", "chrony",
-    "openssh-server", "curl", "iputils-ping", "udhcpc", "socat", "tcpdump", "xz-utils", "zstd",
+    *HOST_PACKAGES,
+    "seabios", "ipxe-qemu", "nbd-client", "python3-minimal",
+    "openssh-server", "curl", "udhcpc", "socat", "tcpdump", "xz-utils", "zstd",
 )  # fmt: skip
 
 # What mmdebstrap's variant minbase has without being asked (mmdebstrap(1)), as apt's patterns.
@@ -101,7 +95,8 @@ def machine_image() -> MachineImage:
     Raises:
         CommandFailed: when mmdebstrap or mkfs.ext4 fail; the message has their last lines.
     """
-    key = digest(Path(__file__), Lock.read(LOCK).key, ROOT_TREE)
+    recipes = (Path(__file__), Path(virtualbmc.__file__))
+    key = digest(*recipes, *HOST_PACKAGES, Lock.read(LOCK).key, ROOT_TREE, HOST_TREE)
     title = "building the lab machine's image (Debian packages, about a minute)"
     return MachineImage(cached("labmachine", key, _build, title=title))
 
@@ -109,12 +104,11 @@ def machine_image() -> MachineImage:
 def _build(folder: Path) -> None:
     overlay, tree = folder / "root.tar", folder / "root"
     log, disk = folder / "build.log", folder / "disk.raw"
-    modules = folder / "overlay/usr/local/lib/python3.11/dist-packages"
-    shutil.copytree(ROOT_TREE, folder / "overlay")
-    modules.mkdir(parents=True)
-    wheel = fetch_wheel(*VIRTUALBMC, folder)
-    shutil.unpack_archive(wheel, modules, "zip")
-    pack_tree(folder / "overlay", overlay)
+    files = folder / "overlay"
+    for laid in (ROOT_TREE, HOST_TREE):
+        shutil.copytree(laid, files, dirs_exist_ok=True)
+    shutil.copytree(virtualbmc.modules(), files / virtualbmc.FOLDER.lstrip("/"))
+    pack_tree(files, overlay)
     with tempfile.TemporaryDirectory() as scratch:
         debs = Path(scratch) / "debs"
         debs.mkdir()
@@ -128,9 +122,8 @@ def _build(folder: Path) -> None:
     run(["truncate", "-s", DISK_SIZE, disk])
     run(as_root("mkfs.ext4", "-q", "-m", "0", "-L", "labmachine", "-d", tree, disk), log=log)
     remove_tree(tree)
-    for leftover in (overlay, wheel):
-        leftover.unlink()
-    shutil.rmtree(folder / "overlay")
+    overlay.unlink()
+    shutil.rmtree(files)
     disk.chmod(0o444)
 
 
@@ -160,20 +153,6 @@ def mmdebstrap_argv(tree: Path, overlay: Path, sources: list[str]) -> list[str]:
         '--customize-hook=: > "$1"/etc/machine-id',
         RELEASE, str(tree), *sources,
     ]  # fmt: skip
-
-
-def pack_tree(source: Path, target: Path) -> None:
-    """Write a folder as a tar that belongs to root, with modes 755 and 644 and no times."""
-
-    def as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uid = entry.gid = entry.mtime = 0
-        entry.uname = entry.gname = "root"
-        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
-        return entry
-
-    with tarfile.open(target, "w") as tar:
-        for child in sorted(source.rglob("*")):
-            tar.add(child, child.relative_to(source).as_posix(), recursive=False, filter=as_root)
 
 
 def main() -> None:

@@ -4,14 +4,17 @@ Owns when a stack's settings are read and its files written. Leaves both to `con
 """
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from config import stacks
 from config.settings import Settings, load_settings
+from lab.finding import Finding
 from labmachine import machine
 
 screen = Console(emoji=False)  # ":ab:" in a MAC address is no emoji
@@ -54,6 +57,22 @@ def chosen(context: typer.Context) -> Chosen:
     found = context.obj
     assert isinstance(found, Chosen)
     return found
+
+
+def print_findings(findings: Iterable[Finding], prepare: str = "") -> bool:
+    """Print each, with its remedy where it isn't fine; whether all are.
+
+    `prepare`: the command that makes the changes which findings have.
+    """
+    fine = True
+    for each in findings:
+        mark = "[green]✓[/]" if each.fine else "[red]✗[/]"
+        screen.print(f"{mark} {each.about}: {escape(each.found)}", highlight=False, soft_wrap=True)
+        if not each.fine:
+            fine = False
+            by = f": {prepare}" if each.change and prepare else ""
+            screen.print(f"    remedy: {escape(each.remedy + by)}", highlight=False, soft_wrap=True)
+    return fine
 
 
 def tell_state(stack: str) -> None:

@@ -21,7 +21,7 @@ from lab import doctor as examination
 from lab import drawing
 from lab import report as reporting
 from lab import validate as validation
-from lab.commands.context import chosen, screen, table
+from lab.commands.context import chosen, print_findings, screen, table
 from lab.idle import idle_costs
 from lab.remote import boot_log
 from lab.status import MachineStatus, RackWatch, rack_status, rogue_dhcp_servers
@@ -33,16 +33,10 @@ LEAST_IDLE_S, MOST_IDLE_S = 1, 86_400
 
 def doctor(context: typer.Context) -> None:
     """What this machine can do; each finding with its remedy."""
-    bad = 0
     settings = chosen(context).look()
-    for finding in examination.examine(settings):
-        mark = "[green]✓[/]" if finding.fine else "[red]✗[/]"
-        screen.print(f"{mark} {finding.about}: {finding.found}", highlight=False)
-        if not finding.fine:
-            bad += 1
-            screen.print(f"    remedy: {finding.remedy}", highlight=False)
+    fine = print_findings(examination.examine(settings))
     _print_bill(bill(settings.topology))
-    raise typer.Exit(1 if bad else 0)
+    raise typer.Exit(0 if fine else 1)
 
 
 def _print_bill(found: Bill) -> None:

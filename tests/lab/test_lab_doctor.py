@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import equipment
 from artefacts import CommandFailed
 from config.access import LabMachine
 from config.labmachine import load_labmachine
 from config.settings import Settings, load_settings
-from lab import doctor
+from lab import doctor, host
+from lab.survey import silent
 from labmachine import machine
 from labmachine.state import State
 
@@ -95,30 +97,38 @@ def test_kvm_is_looked_at_only(
     assert words in doctor._acceleration()
 
 
+PREPARED = replace(
+    host.Host(),
+    uid=0, system=("debian", "12"), packages=dict.fromkeys(equipment.HOST_PACKAGES, "99"),
+    units=dict.fromkeys(equipment.HOST_UNITS, "active"), virtualisation="svm", kvm=True,
+    nesting=True, pages=host.LEAST_PAGES, files=host.sums(), virtualbmc=True,
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("answer", "fine", "found"),
+    ("found", "wrong"),
     [
-        ("", True, "reached, has all it needs"),
-        ("ovs-vsctl\nlibvirtd\n", False, "lacks ovs-vsctl, libvirtd"),
-        (CommandFailed("ssh: exit code 255\n  | no route to host"), False, "no route to host"),
+        (PREPARED, ["reached, has all it needs"]),
+        (replace(PREPARED, pages=0, held=[("rack-lab-sda", "md9")]),
+         ["vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
+        (CommandFailed("ssh: exit code 255\n  | no route to host"),
+         ["the lab machine must answer: no route to host"]),
     ],
-)
+)  # fmt: skip
 def test_a_real_lab_machine_is_asked(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-    answer: str | CommandFailed,
-    fine: bool,
-    found: str,
+    found: host.Host | CommandFailed,
+    wrong: list[str],
 ) -> None:
-    def run(argv: list[str], *, env: object, timeout_s: float) -> str:
-        assert argv[-1] == doctor.REAL_NEEDS
-        assert timeout_s <= 15
-        if isinstance(answer, CommandFailed):
-            raise answer
-        return answer
+    def look(settings: Settings) -> host.Host:
+        if isinstance(found, CommandFailed):
+            raise silent(settings, found)
+        return found
 
-    monkeypatch.setattr(doctor, "run", run)
+    monkeypatch.setattr(host, "look", look)
     real = replace(settings, lab=LabMachine("somewhere"), memory=None)
-    (last,) = [each for each in doctor.examine(real) if each.about.startswith("lab machine")]
-    assert (last.fine, last.found) == (fine, found)
-    assert last.about == "lab machine ssh://root@somewhere:22"
+    about = "lab machine ssh://root@somewhere:22"
+    told = [each for each in doctor.examine(real) if each.about.startswith(about)]
+    assert [each.found for each in told] == wrong
+    assert all(each.fine for each in told) == (found == PREPARED)

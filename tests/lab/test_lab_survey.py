@@ -18,7 +18,10 @@ from lab.survey import KEYS, Survey, conflicts, mismatches, read
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
 LOCAL = LabMachine(host=None)
 SETTINGS = Settings("mini", TOPOLOGY, LOCAL, "emulated", "00" * 32, memory=10 << 30)
-EMPTY = ["memory|10485760", "bridge|virbr9|", "address|eth0|192.0.2.9/24", "route|default|eth0"]
+EMPTY = [
+    "memory|10485760", "bridge|virbr9|", "address|eth0|192.0.2.9/24", "route|default|eth0",
+    "disk|disk1||", "disk|disk2||",
+]  # fmt: skip
 OWN = [
     *EMPTY,
     "domain|mini-laptop|rack-lab.mini|524288",
@@ -95,9 +98,21 @@ def test_a_foreign_disk_is_told_with_what_it_holds() -> None:
     assert "wipefs --all" in told(problems)
 
 
+def test_a_disk_that_isn_t_there_is_told() -> None:
+    without = [line for line in EMPTY if not line.startswith("disk|disk2")]
+    (problem,) = conflicts(SETTINGS, read(without))
+    assert (problem.key, problem.value) == ("array.disks", "disk2")
+    assert "lsblk -o NAME,SERIAL" in problem.remedy
+
+
+def test_a_raised_rack_s_disk_may_be_pulled_out() -> None:
+    without = [line for line in OWN if not line.startswith("disk|disk2")]
+    assert list(conflicts(SETTINGS, read(without))) == []
+
+
 def test_of_a_real_machine_the_memory_counts_that_it_has() -> None:
     real = Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32)
-    small = ["memory|1048576"]
+    small = ["memory|1048576", *EMPTY[-2:]]
     assert [each.key for each in conflicts(real, read(small))] == ["machines.*.memory"]
 
 
@@ -172,7 +187,7 @@ def test_this_machine_without_what_a_lab_machine_needs_is_told(
     monkeypatch.setattr(import_module("artefacts.environment"), "SYSTEM_FOLDERS", ())
     for name in ("sh", "cat", "awk", "sed", "head"):
         (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
-    with pytest.raises(ConfigError, match=r"virsh: not found[^!]*it needs libvirt"):
+    with pytest.raises(ConfigError, match=r"virsh: not found[^!]*lab --stack mini host check"):
         survey.survey(Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32))
 
 

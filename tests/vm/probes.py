@@ -43,7 +43,7 @@ class Probe:
         stack, topology = self.settings.stack, self.settings.topology
         own = (names.bridge(stack, self.network), self.name, names.owner_tag(stack))
         address = str(addressing.interface(topology, self.network, self.host))
-        program = ("sleep", "infinity")
+        program = ("-", "sleep", "infinity")  # it listens at no port
         return Equipment(self.name, "station", (*own, self._gateway, address, *program), own)
 
     @property

@@ -1,0 +1,90 @@
+"""Commands about a real lab machine: what it lacks for racks, and giving it that."""
+
+from typing import Annotated
+
+import typer
+
+from config.settings import Settings
+from lab import host, survey
+from lab.commands.context import chosen, confirm, print_findings, screen
+from lab.finding import Finding
+
+host_app = typer.Typer(
+    no_args_is_help=True, help="A real lab machine, lab:machine ssh://… or local."
+)
+
+
+@host_app.command("check")
+def check(context: typer.Context) -> None:
+    """What it has of what racks need, each with its remedy; changes nothing.
+
+    Exit code 1 if something is missing, or would collide with this stack's rack.
+    """
+    settings = _real(context)
+    if settings is None:
+        return
+    found = host.findings(settings, host.look(settings))
+    fine = print_findings(found, f"lab --stack {settings.stack} host prepare")
+    if fine:  # only then what it is asked with is there
+        fine = print_findings(_ground(settings))
+    raise typer.Exit(0 if fine else 1)
+
+
+@host_app.command("prepare")
+def prepare(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    undo: Annotated[bool, typer.Option(help="Take back what this has changed.")] = False,
+) -> None:
+    """Show what it lacks, ask, and change that; done again it changes nothing."""
+    settings = _real(context)
+    if settings is None:
+        return
+    found = host.look(settings)
+    wanted = host.undoing(settings, found) if undo else host.changes(settings, found)
+    for each in wanted:
+        screen.print(f"→ {each.title}", highlight=False, soft_wrap=True)
+    if wanted and not yes:
+        confirm(f"Change that on {settings.lab.name}?")
+    for each in wanted:
+        host.change(settings, each)
+    if undo:
+        return
+    if not wanted:
+        screen.print(f"Nothing to change on {settings.lab.name}.", highlight=False)
+    left = [each for each in host.findings(settings, host.look(settings)) if not each.fine]
+    print_findings(left)
+    raise typer.Exit(1 if left else 0)
+
+
+def _real(context: typer.Context) -> Settings | None:
+    """The settings of a stack whose lab machine is a real one."""
+    settings = chosen(context).settings()
+    if not settings.virtual:
+        return settings
+    screen.print(
+        f"Stack {settings.stack} has the virtual lab machine, which comes prepared: "
+        "lab machine up, lab doctor",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return None
+
+
+def _ground(settings: Settings) -> list[Finding]:
+    """What is on the machine, and whether this stack's rack would collide with it."""
+    found = survey.survey(settings)
+    bad = [
+        Finding(each.key, False, f"{each.value}: {each.rule}", each.remedy)
+        for each in survey.conflicts(settings, found)
+    ]
+    held = [
+        Finding(f"disk {serial}", True, " ".join(filter(None, found.disks[serial])) or "empty")
+        for serial in settings.topology.array.disks
+        if serial in found.disks
+    ]
+    return [*held, *bad] or [Finding("the rack", True, "nothing there collides with it")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make them commands of `lab`."""
+    app.add_typer(host_app, name="host")

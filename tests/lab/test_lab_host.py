@@ -1,0 +1,117 @@
+"""What a real lab machine must have: each requirement, its remedy, and what would meet it."""
+
+import io
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import equipment
+from config.access import LabMachine
+from config.errors import ConfigError
+from config.load import FOLDER, load_topology
+from config.settings import Settings
+from equipment import virtualbmc
+from lab import host
+from lab.host import Host, changes, findings, read
+
+SETTINGS = Settings(
+    "mini", load_topology(FOLDER / "mini.yaml", "mini"), LabMachine("my-lab"), "host", "00" * 32
+)
+VERSIONS = {"libvirt-daemon-system": "9.0.0-4+deb12u2", "qemu-system-x86": "1:7.2+dfsg-7+deb12u18"}
+PREPARED = [
+    "root|0",
+    "system|debian|12",
+    *(f"package|{name}|{VERSIONS.get(name, '99')}" for name in equipment.HOST_PACKAGES),
+    *(f"unit|{name}|active" for name in equipment.HOST_UNITS),
+    "kvm|svm|yes|1",
+    "pages|65536",
+    *(f"file|{path}|{sha256}" for path, sha256 in host.sums().items()),
+    "virtualbmc|yes",
+    "scan_lvs|0",
+]
+# What differs, which finding tells it, in which words, and by which action it is mended.
+LACKING = {
+    "root|1000": ("root", "ssh://root@my-lab --stack mini", ""),
+    "system|fedora|42": ("system", "Debian 12 and 13 and Ubuntu 24.04", ""),
+    "package|libvirt-daemon-system|8.0.0-1": ("libvirt-daemon-system", "9.0 is the oldest", ""),
+    "package|lvm2|2.03.11-2.1": ("lvm2", "2.3.16 is the oldest", ""),
+    "unit|libvirtd.service|inactive": ("services", "start", "start"),
+    "kvm|svm|yes|0": ("nesting", "run guests of their own", "nest"),
+    "kvm|vmx|yes|N": ("nesting", "run guests of their own", "nest"),
+    "kvm|vmx|no|": ("KVM", "in its firmware, then: modprobe kvm_intel", ""),
+    "kvm||no|": ("KVM", "a virtual lab machine", ""),
+    "pages|0": ("huge pages", "65536", "lay"),
+    f"file|{next(iter(host.sums()))}|0": ("files", "for its own", "lay"),
+    "virtualbmc|no": ("BMCs", "BMCs", "lay"),
+    "scan_lvs|1": ("LVM2", "/etc/lvm/lvm.conf", ""),
+    "held|rack-own-storage1--sda|md126": ("racks' volumes", "assembled", "release"),
+}
+
+
+def test_a_prepared_one_needs_nothing() -> None:
+    found = read(PREPARED)
+    assert [each for each in findings(SETTINGS, found) if not each.fine] == []
+    assert changes(SETTINGS, found) == []
+
+
+@pytest.mark.parametrize("line", LACKING)
+def test_what_it_lacks_is_told_and_mended(line: str) -> None:
+    about, words, action = LACKING[line]
+    found = read([*PREPARED, line])
+    (wrong,) = [each for each in findings(SETTINGS, found) if not each.fine]
+    assert wrong.about == about
+    assert words in wrong.remedy
+    assert [each.action for each in changes(SETTINGS, found)] == ([action] if action else [])
+
+
+def test_a_bare_one_gets_packages_and_files_once() -> None:
+    bare = ["root|0", "system|debian|12", "removes|systemd-timesyncd", "kvm|svm|yes|1", "pages|0"]
+    install, lay = changes(SETTINGS, read(bare))
+    assert (install.action, lay.action) == ("install", "lay")
+    assert install.words == equipment.HOST_PACKAGES
+    assert "apt removes systemd-timesyncd for them" in install.title
+
+
+def test_it_isn_t_given_back_under_a_rack() -> None:
+    with pytest.raises(ConfigError, match=r"mini[^!]*destroy them first"):
+        host.undoing(SETTINGS, read([*PREPARED, "rack|rack-mini"]))
+    take, purge = host.undoing(SETTINGS, read(PREPARED))
+    assert (take.action, purge.action) == ("take", "purge")
+    assert {*host.sums(), virtualbmc.FOLDER} == set(take.words)
+
+
+def test_up_is_refused_with_all_that_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = replace(read(PREPARED), pages=0, scan_lvs=True)
+    monkeypatch.setattr(host, "look", lambda _settings: lacking)
+    with pytest.raises(ConfigError) as refused:
+        host.require_prepared(SETTINGS)
+    pages, lvm = refused.value.problems
+    assert pages.remedy == "prepare it: lab --stack mini host prepare"
+    assert "lvm.conf" in lvm.remedy
+    monkeypatch.setattr(host, "look", lambda _settings: read(PREPARED))
+    host.require_prepared(SETTINGS)
+
+
+def test_virtualbmc_s_last_file_is_laid_last(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A lay that was interrupted isn't taken for a whole one."""
+    last = Path(virtualbmc.LAST_FILE)
+    for name in ("virtualbmc/vbmc.py", f"{last.parent.name}/METADATA", f"{last.parent.name}/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / last.parent.name / last.name).write_text("virtualbmc\n")
+    (tmp_path / last.parent.name / "x").unlink()
+    monkeypatch.setattr(virtualbmc, "modules", lambda: tmp_path)
+    with tarfile.open(fileobj=io.BytesIO(host.tree())) as tar:
+        names = tar.getnames()
+        owners = {(each.uid, each.gid) for each in tar.getmembers()}
+    assert names[-1] == str(last).lstrip("/")
+    assert owners == {(0, 0)}
+    assert set(host.sums()) < {f"/{name}" for name in names}
+
+
+def test_host_knows_nothing_at_first() -> None:
+    assert read([]) == Host()

@@ -1,0 +1,195 @@
+"""A user's own machine: a plain Debian with nothing of ours, whose packages it can install itself.
+
+Emulated with AMD's virtualisation, so it has KVM. Owns its image, its qemu and how it is reached:
+as a name of the user's ssh configuration. Leaves what is done with it to the tests.
+"""
+
+import ctypes
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from artefacts import CommandFailed, cached, digest, run
+from artefacts.debian import Apt, Lock, debian_sources
+from artefacts.namespace import as_root, remove_tree
+from config.addressing import LAB_UPLINK
+from equipment import HOST_PACKAGES
+from labmachine.emulator import environment
+from labmachine.qemu import ACCELERATION, PROGRAM
+
+ALIAS = "my-lab"  # its name in the user's ssh configuration
+SYSTEM = (
+    "systemd-sysv", "systemd-timesyncd", "dbus", "udev", "kmod", "procps", "apparmor",
+    "linux-image-cloud-amd64", "initramfs-tools", "openssh-server", "iproute2",
+)  # fmt: skip
+BASE = ("?essential", "?priority(required)", "apt")
+DEBS = "srv/debs"  # its mirror: there is no network in which a test could ask one
+NETWORK = f"""[Match]
+Name=eth0
+[Network]
+Address={LAB_UPLINK[15]}/{LAB_UPLINK.prefixlen}
+Gateway={LAB_UPLINK[2]}
+"""
+KERNEL_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet loglevel=4"
+DISK_SIZE, MEMORY_MB, CORES = "10G", 8192, 2
+SERIALS = ("disk1", "disk2")
+BOOT_S = 600.0
+CLONE_NEWNS = 0x00020000  # unshare(2)
+
+
+def image(release: str) -> Path:
+    """The folder of a release's finished `disk.raw`, built if it isn't in the cache."""
+    parts: tuple[str | Path, ...] = (Path(__file__), *HOST_PACKAGES, release)
+    return cached(
+        "plain-host", digest(*parts), lambda folder: _build(folder, release),
+        title=f"building a plain {release} (Debian packages, three minutes)",
+    )  # fmt: skip
+
+
+def _build(folder: Path, release: str) -> None:
+    sources = debian_sources(release)
+    tree, debs = folder / "root", folder / "debs"
+    debs.mkdir()
+    with tempfile.TemporaryDirectory() as scratch:
+        apt = Apt(Path(scratch) / "apt", sources)
+        # apart, as two of them are two ways to keep the time
+        found = dict.fromkeys(
+            each for part in (SYSTEM, HOST_PACKAGES) for each in apt.resolve(*BASE, *part)
+        )
+        Lock("", tuple(found)).repository(debs, sources, release)
+    network = folder / "80-eth0.network"
+    network.write_text(NETWORK)
+    hooks = (
+        f'mkdir -p "$1"/{DEBS} && cp {debs}/* "$1"/{DEBS}/',
+        f'cp {network} "$1"/etc/systemd/network/',
+        'chroot "$1" systemctl --quiet enable systemd-networkd',
+        f'echo "deb [trusted=yes] file:/{DEBS} ./" >"$1"/etc/apt/sources.list',
+        'rm -rf "$1"/var/lib/apt/lists/* && chroot "$1" apt-get --quiet update',
+        'echo my-lab >"$1"/etc/hostname',
+    )
+    run(
+        as_root(
+            "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
+            "--skip=cleanup/apt/lists", f"--include={','.join(SYSTEM)}", '--aptopt=Apt::Install-Recommends "false"',
+            '--aptopt=APT::Sandbox::User "root"',
+            *(f"--customize-hook={hook}" for hook in hooks), release, str(tree), *sources,
+        ),
+        log=folder / "build.log",
+    )  # fmt: skip
+    run(as_root("find", tree / "dev", "-mindepth", "1", "-delete"))
+    (kernel,) = (tree / "boot").glob("vmlinuz-*")
+    shutil.copyfile(kernel, folder / "vmlinuz")
+    shutil.copyfile(tree / "boot" / kernel.name.replace("vmlinuz", "initrd.img"), folder / "initrd")
+    disk = folder / "disk.raw"
+    run(["truncate", "-s", DISK_SIZE, disk])
+    run(as_root("mkfs.ext4", "-q", "-m", "0", "-d", tree, disk))
+    remove_tree(tree)
+    shutil.rmtree(debs)
+
+
+class PlainHost:
+    """One such machine in a folder: its disks, its qemu, the user's ssh files for it."""
+
+    def __init__(self, folder: Path, release: str) -> None:
+        self._folder, self._image = folder, image(release)
+        self._ssh = folder / "ssh"
+        self._ssh.mkdir(parents=True, mode=0o700)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._ssh / "key"])
+        (self._ssh / "config").write_text(
+            f"Host {ALIAS}\n  HostName 127.0.0.1\n  Port {self._port}\n  User root\n"
+            "  IdentityFile ~/.ssh/key\n  StrictHostKeyChecking accept-new\n"
+        )
+        shutil.copyfile(self._image / "initrd", folder / "initrd")
+        disk = self._image / "disk.raw"
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", folder / "system"])
+        for serial in SERIALS:
+            run(["truncate", "-s", "4G", folder / serial])
+        self._qemu: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Switch it on, and wait until its sshd answers."""
+        disks = [("system", "qcow2"), *((serial, "raw") for serial in SERIALS)]
+        argv = [
+            PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35", *ACCELERATION["tcg"], "-smp", str(CORES), "-m", f"{MEMORY_MB}M",
+            "-kernel", str(self._image / "vmlinuz"), "-initrd", "initrd", "-append", KERNEL_LINE,
+            *[part for name, kind in disks for part in (
+                "-drive", f"if=none,id={name},file={name},format={kind},discard=unmap",
+                "-device", f"virtio-blk-pci,drive={name},serial={name}",
+            )],
+            "-netdev", f"user,id=net,restrict=on,ipv6=off,"
+                       f"hostfwd=tcp:127.0.0.1:{self._port}-{LAB_UPLINK[15]}:22",
+            "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci",
+            "-serial", "file:console.log",
+            "-fw_cfg", "name=opt/io.systemd.credentials/ssh.authorized_keys.root,file=ssh/key.pub",
+        ]  # fmt: skip
+        self._qemu = subprocess.Popen(
+            argv, cwd=self._folder, env=environment(), stdin=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + BOOT_S
+        while True:
+            try:
+                self.ssh("true")
+                return
+            except CommandFailed as error:
+                assert self._qemu.poll() is None, "its qemu ended"
+                assert time.monotonic() < deadline, f"{error}\n{self.console()[-2000:]}"
+                time.sleep(2)
+
+    def cut(self) -> None:
+        """Take its power."""
+        if self._qemu is not None:
+            self._qemu.kill()
+            self._qemu.wait()
+            self._qemu = None
+
+    def boot_anew(self) -> None:
+        """Power off and on, with the initramfs that it has made, as its boot loader would."""
+        (self._folder / "initrd").write_bytes(self._bytes("cat /initrd.img; sync"))
+        self.cut()
+        self.start()
+
+    def ssh(self, script: str) -> str:
+        """What a shell script says on it."""
+        return self._bytes(script).decode()
+
+    def console(self) -> str:
+        """All that its console has said since it was switched on."""
+        return (self._folder / "console.log").read_text(errors="replace")
+
+    def _bytes(self, script: str) -> bytes:
+        done = subprocess.run(
+            ["ssh", "-F", self._ssh / "config", "-i", self._ssh / "key", "-o", "BatchMode=yes",
+             "-o", f"UserKnownHostsFile={self._ssh / 'hosts'}", "-o", "LogLevel=ERROR",
+             "-o", "ConnectTimeout=60", ALIAS, script],
+            capture_output=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if done.returncode:
+            raise CommandFailed(f"{script}: {done.stdout.decode()}{done.stderr.decode()}")
+        return done.stdout
+
+    @contextmanager
+    def known_to_the_user(self) -> Iterator[None]:
+        """The user's ~/.ssh is this machine's, for this process and those that it starts."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.unshare(CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        home = Path("~/.ssh").expanduser()
+        made = not home.exists()
+        home.mkdir(exist_ok=True)
+        subprocess.run(["mount", "--bind", self._ssh, home], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", home], check=True)
+            if made:
+                home.rmdir()
