@@ -5,10 +5,11 @@ Leaves everything that is an argument of Domain to the components. Needs `xsltpr
 Pulumi runs.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from config.profile import Cpu
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -24,20 +25,25 @@ def domain_xslt(
     owner: str,
     log: str,
     openvswitch: bool,
-    cpu_features: Sequence[str] | None,
+    cpu: Cpu,
+    cpu_check: str,
+    huge_pages: bool,
     pxe: bool = False,
     usb_disk: bool = False,
 ) -> str:
     """The stylesheet of one domain.
 
-    `log`: the file its serial console is also written to. `cpu_features`: added to qemu64,
-    or None for the host's own CPU. `pxe`: its first NIC boots. `usb_disk`: its disk is a stick.
+    `log`: the file its serial console is also written to. `cpu_check`: libvirt's, at each start.
+    `huge_pages`: its memory is on 2 MiB pages. `pxe`: its first NIC boots. `usb_disk`: its disk is
+    a stick.
     """
     return _TEMPLATES.get_template("domain.xslt.j2").render(
         owner=owner,
         log=log,
         openvswitch=openvswitch,
-        cpu_features=cpu_features,
+        cpu=cpu,
+        cpu_check=cpu_check,
+        huge_pages=huge_pages,
         pxe=pxe,
         usb_disk=usb_disk,
     )

@@ -97,6 +97,7 @@ def make_domain(
     `hardware`: arguments of Domain that only this kind of machine has. `pxe` and `usb_disk` are
     what it boots from, where that takes more than such an argument.
     """
+    profile = settings.profile
     return libvirt.Domain(
         args.name,
         name=names.domain(settings.stack, args.name),
@@ -115,7 +116,9 @@ def make_domain(
                 owner=names.owner_tag(settings.stack),
                 log=settings.console_log(args.name),
                 openvswitch=not nested,
-                cpu_features=settings.guest_cpu if nested or moves else settings.node_cpu,
+                cpu=profile.guest_cpu if nested or moves else profile.node_cpu,
+                cpu_check=profile.cpu_check,
+                huge_pages=nested or profile.huge_pages,
                 pxe=pxe,
                 usb_disk=usb_disk,
             )

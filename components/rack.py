@@ -84,7 +84,9 @@ class Rack(pulumi.ComponentResource):
         keys = MachineKeys(
             host_key=settings.host_key(name).private,
             authorized_key=settings.admin_key.public,
-            files=consul.files(settings.stack, self._topology, name, settings.seed),
+            files=consul.files(
+                settings.stack, self._topology, name, settings.seed, settings.profile.timing
+            ),
         )
         content = overlay(settings.stack, self._topology, name, keys)
         if not pulumi.runtime.is_dry_run():
@@ -104,7 +106,7 @@ class Rack(pulumi.ComponentResource):
 
     def _turn(self) -> list[pulumi.Resource]:
         """What the next machine waits for, so that no more boot at once than the lab can bear."""
-        most = self._settings.boots_at_once
+        most = self._settings.profile.boots_at_once
         return [self._booted[-most]] if most and len(self._booted) >= most else []
 
     def _make_networks(self) -> dict[str, OvsNetwork]:

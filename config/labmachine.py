@@ -57,12 +57,13 @@ def _disks(value: object) -> object:
 class LabMachine(BaseModel):
     """Cores, bytes of memory, ssh port on 127.0.0.1, and physical disks in bytes by name.
 
+    Without `cores` it has as many as its accelerator is best with (labmachine/qemu.py).
     Inside the machine a disk is `/dev/disk/by-id/virtio-<name>`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cores: Whole = Field(default=2, ge=1, le=64)
+    cores: Annotated[Whole, Field(ge=1, le=64)] | None = None
     memory: Annotated[Size, AfterValidator(_memory)] = 10 << 30
     ssh_port: Whole = Field(default=2222, ge=1024, le=65535)
     disks: Annotated[

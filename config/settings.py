@@ -1,6 +1,6 @@
 """What one stack is: its topology, its lab machine, its folder and its seed.
 
-Owns what a stack's options mean (`lab:topology`, `lab:machine`, `lab:cpu`) and which files its
+Owns what a stack's options mean (`lab:topology`, `lab:machine`, …) and which files its
 folder `.lab/stacks/<stack>/` has: the admin key, ssh_config, known_hosts, overlays. Leaves what
 stands in them to `access` and `secrets`, writing them and the seed to `files`.
 """
@@ -12,31 +12,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from config import access, checks, files, names, secrets, stacks, users_ssh
+from config import access, checks, files, names, profile, secrets, stacks, users_ssh
 from config.access import LabMachine
 from config.errors import ConfigError, Problem, Refused
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology
+from config.profile import Profile
 from config.stacks import Option
 from config.topology import Guest, Machine, Topology
 
 PROJECT = stacks.PROJECT
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
+HARDWARE = "hardware.json"  # in it: what the virtual one was last started with
 VIRTUAL = "virtual"
 SWITCHES, ON_OR_OFF = ("start", "keep"), ("true", "false")  # the launcher acts on them
 BMC_USER = "admin"
-# A one-shot timer and an APIC that are one register write each: a periodic tick that is emulated
-# slower than it comes, as at the second level, leaves a machine no time for anything else.
-TIMERS = ("tsc-deadline", "x2apic")
-# sha256, AES and CRC as instructions, which an emulator has as functions: sha256 is five times as
-# fast. Checking images, TLS and ssh are much of what a booting machine does.
-INSTRUCTIONS = ("ssse3", "sse4.1", "sse4.2", "popcnt", "aes", "pclmuldq", "sha-ni")
-# CPU features added to qemu64 for nodes and for guests; None: the host's own CPU. -cpu host
-# panics Alpine's kernel under emulation, and without npt nested entry fails (facts, section 4).
-CPUS: dict[str, tuple[tuple[str, ...] | None, tuple[str, ...] | None]] = {
-    "emulated": (("svm", "npt", *TIMERS, *INSTRUCTIONS), (*TIMERS, *INSTRUCTIONS)),
-    "host": (None, None),
-}
 
 
 @dataclass(frozen=True)
@@ -46,25 +36,14 @@ class Settings:
     stack: str
     topology: Topology
     lab: LabMachine
-    cpu: str
+    profile: Profile
     seed: str
-    boots_at_once: int | None = None  # how many machines may boot side by side; None: all
     memory: int | None = None  # bytes of the virtual lab machine; None: it is a real one
 
     @property
     def virtual(self) -> bool:
         """Whether the lab machine is this project's own."""
         return self.memory is not None
-
-    @property
-    def node_cpu(self) -> tuple[str, ...] | None:
-        """A first-level machine's CPU, as `domain_xml` takes it; it can run guests."""
-        return CPUS[self.cpu][0]
-
-    @property
-    def guest_cpu(self) -> tuple[str, ...] | None:
-        """A second-level machine's CPU, as `domain_xml` takes it."""
-        return CPUS[self.cpu][1]
 
     @property
     def lab_machine_remedy(self) -> str:
@@ -225,11 +204,11 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
     machine = machine_of(option)
     fitting: checks.Hardware | None = None
     memory: int | None = None
-    boots_at_once: int | None = None
     if machine == VIRTUAL:
         virtual = load_labmachine()
         fitting = checks.Hardware(virtual.memory, dict(virtual.disks))
-        boots_at_once, memory = virtual.cores, virtual.memory
+        memory = virtual.memory
+        found = profile.of_virtual(MACHINE_FOLDER / HARDWARE, virtual.cores)
         lab = LabMachine(
             host="127.0.0.1",
             port=virtual.ssh_port,
@@ -237,12 +216,8 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
             known_hosts=MACHINE_FOLDER / "known_hosts",
         )
     else:
-        lab = LabMachine.parse(machine, stack)
-    cpu = option("cpu") or ("emulated" if machine == VIRTUAL else "host")
-    if cpu not in CPUS:
-        remedy = f"pulumi config rm lab:cpu --stack {stack}"
-        problem = Problem("lab:cpu", cpu, f"one of: {', '.join(CPUS)}", remedy)
-        raise ConfigError("the stack's settings", [problem])
+        lab, found = LabMachine.parse(machine, stack), profile.KVM
+    found = profile.of_stack(stack, option, found)
     for name in SWITCHES:
         if (value := option(name) or "false") not in ON_OR_OFF:
             remedy = f"pulumi config set lab:{name} true --stack {stack}"
@@ -252,7 +227,7 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
         raise ConfigError("the stack's settings", [_seed_elsewhere(stack)])
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)
     seed = files.seed(stack_folder(stack), keep=keep)
-    return Settings(stack, topology, lab, cpu, seed, boots_at_once, memory)
+    return Settings(stack, topology, lab, found, seed, memory)
 
 
 def _seed_elsewhere(stack: str) -> Problem:

@@ -16,7 +16,18 @@ from config.load import FOLDER, read_yaml, shipped
 
 PROJECT = FOLDER.parent
 PROJECTS_OWN = ("", "rack-lab")  # `pulumi config set cpu`: Pulumi adds the project's name
-OPTIONS = ("topology", "machine", "cpu", "start", "keep")  # of the namespace `lab:`
+OPTIONS = (
+    "topology",
+    "machine",
+    "start",
+    "keep",
+    "profile",
+    "nodeCpu",
+    "guestCpu",
+    "hugePages",
+    "bootsAtOnce",
+    "timing",
+)  # of the namespace `lab:`
 NEAR = 0.5  # how alike a name must be to be offered (difflib)
 
 Option = Callable[[str], str | None]

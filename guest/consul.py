@@ -27,7 +27,9 @@ def image_folders(topology: Topology) -> tuple[str, ...]:
     return ("agent",) if topology.founder else ()
 
 
-def files(stack: str, topology: Topology, name: str, seed: str) -> dict[str, str]:
+def files(
+    stack: str, topology: Topology, name: str, seed: str, timing: consul.Timing
+) -> dict[str, str]:
     """A machine's files with secrets, `{path: text}`; none in a rack without a control plane."""
     if not topology.founder:
         return {}
@@ -36,12 +38,12 @@ def files(stack: str, topology: Topology, name: str, seed: str) -> dict[str, str
         seed, name, SERVER_NAME if server else f"client.{consul.DATACENTER}.consul"
     )
     return {
-        f"{CONFIG}/agent.json": _json(_agent(stack, topology, name, seed)),
+        f"{CONFIG}/agent.json": _json(_agent(stack, topology, name, seed, timing)),
         AUTHORITY: pair.authority,
         CERTIFICATE: pair.certificate,
         KEY: pair.key,
-        "etc/rack/agent.conf": "".join(f"{key}={value}\n" for key, value in _running(server)),
-        "etc/rack/control-plane.json": _json(_control_plane(stack, topology, name, seed)),
+        "etc/rack/agent.conf": _running(server, timing),
+        "etc/rack/control-plane.json": _json(_control_plane(stack, topology, name, seed, timing)),
     }
 
 
@@ -49,12 +51,11 @@ def _json(value: Mapping[str, object]) -> str:
     return json.dumps(value, indent=1) + "\n"
 
 
-def _running(server: bool) -> list[tuple[str, object]]:
+def _running(server: bool, timing: consul.Timing) -> str:
     """What guest/agent reads: where the state must be mounted (servers), how late timers may be."""
-    return [
-        ("state", CONSUL_STATE if server else "''"),
-        ("slack_ns", consul.SERVER_SLACK_NS if server else consul.AGENT_SLACK_NS),
-    ]
+    state = CONSUL_STATE if server else "''"
+    slack_ns = timing.server_slack_ns if server else timing.agent_slack_ns
+    return f"state={state}\nslack_ns={slack_ns}\n"
 
 
 def _address(topology: Topology, name: str) -> str:
@@ -69,7 +70,9 @@ def _management(seed: str) -> str:
     return secrets.derive_uuid(seed, "consul management")
 
 
-def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, object]:
+def _agent(
+    stack: str, topology: Topology, name: str, seed: str, timing: consul.Timing
+) -> dict[str, object]:
     """https://developer.hashicorp.com/consul/docs/reference/agent/configuration-file"""
     machine = topology.machines[name]
     tokens = {"agent": _token(seed, name)}
@@ -106,8 +109,10 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
             },
             "internal_rpc": {"verify_server_hostname": True},
         },
-        # An emulated machine may be busy for seconds, which is no failure.
-        "gossip_lan": {"gossip_interval": "2s", "probe_interval": "10s", "probe_timeout": "5s"},
+        "gossip_lan": {
+            each: getattr(timing, each)
+            for each in ("gossip_interval", "probe_interval", "probe_timeout")
+        },
         **{each: {"enabled": False} for each in ("connect", "peering")},  # no services here
         "disable_coordinates": True,
         "disable_update_check": True,
@@ -120,7 +125,7 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
         found |= {
             "server": True,
             "log_level": "INFO",  # elections
-            "performance": {"raft_multiplier": consul.RAFT_MULTIPLIER},
+            "performance": {"raft_multiplier": timing.raft_multiplier},
             # Of two servers one alone has a vote, for with two the loss of either ends the quorum:
             # control-plane raises the threshold as soon as there are three. Nobody is that quick;
             # 1 ms was met by chance after a pause of both.
@@ -129,7 +134,9 @@ def _agent(stack: str, topology: Topology, name: str, seed: str) -> dict[str, ob
     return found
 
 
-def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict[str, object]:
+def _control_plane(
+    stack: str, topology: Topology, name: str, seed: str, timing: consul.Timing
+) -> dict[str, object]:
     """/etc/rack/control-plane.json, as controlplane/config.go has it."""
     machine = topology.machines[name]
     mac = addressing.boot_mac(stack, topology, name)
@@ -147,8 +154,8 @@ def _control_plane(stack: str, topology: Topology, name: str, seed: str) -> dict
         "pid_file": PID_FILE,
         "founder": isinstance(machine, Founder),
         "servers": {each: _address(topology, each) for each in topology.consul_servers},
-        "proof_seconds": consul.PROOF_S,
-        "lone_proof_seconds": consul.LONE_PROOF_S,
+        "proof_seconds": timing.proof_s,
+        "lone_proof_seconds": timing.lone_proof_s,
         "rpc_port": consul.RPC_PORT,
         "tls": {
             "authority": f"/{AUTHORITY}",

@@ -15,6 +15,7 @@ from artefacts.environment import search_path
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.labmachine import load_labmachine
+from config.profile import PROFILES
 from config.settings import Settings
 from config.units import format_size
 from lab import host
@@ -45,6 +46,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """The findings, quick ones first."""
     yield from _this_machine()
     yield from (_virtual(settings) if settings.virtual else _real(settings))
+    yield from _profile(settings)
 
 
 def _this_machine() -> Iterator[Finding]:
@@ -118,3 +120,23 @@ def _real(settings: Settings) -> Iterator[Finding]:
     for each in bad:
         remedy = prepare if each.change else each.remedy
         yield Finding(f"{about}, {each.about}", False, each.found, remedy)
+
+
+def _profile(settings: Settings) -> Iterator[Finding]:
+    """How the rack runs: each value is one option of the stack."""
+    found = settings.profile
+    of_its_own = dict(PROFILES[found.name].shown())
+    for key, value in found.shown():
+        if key == "profile":
+            why = _why(settings)
+        else:
+            why = f"of profile {found.name}" if value == of_its_own[key] else "set"
+        yield Finding(f"lab:{key}", True, f"{value} ({why})")
+
+
+def _why(settings: Settings) -> str:
+    if not settings.virtual:
+        return "a real lab machine has KVM"
+    if State().hardware.exists():
+        return "what the lab machine was last started with"
+    return "until lab machine up has tried KVM"

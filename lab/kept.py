@@ -57,7 +57,8 @@ def inputs(stack: str) -> str:
     option = stacks.options(stack)
     settings = load_settings(stack, option, keep=False)
     topology = read_topology(FOLDER / f"{option('topology') or stack}.yaml")
-    own = json.dumps([topology, settings.cpu, settings.boots_at_once], sort_keys=True, default=str)
+    profile = list(settings.profile.shown())
+    own = json.dumps([topology, profile], sort_keys=True, default=str)
     modules = sorted((PROJECT / "config").glob("*.py"))
     return digest(own, *modules, *(PROJECT / each for each in SOURCES))
 

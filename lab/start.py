@@ -56,7 +56,7 @@ def start(settings: Settings) -> None:
     if unmade := [name for name, domain in domains.items() if domain not in found.domains]:
         _half_made(settings, found, unmade)
         return
-    at_once = settings.boots_at_once or len(topology.machines)
+    at_once = settings.profile.boots_at_once or len(topology.machines)
     ready: set[str] = set()
     booting: list[str] = []
     for name in topology.of(BootServer):

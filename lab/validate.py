@@ -61,7 +61,8 @@ def _hardware(file: Path) -> str:
     """What the virtual lab machine's settings give it."""
     virtual = load_labmachine(own=file)
     memory, disks = format_size(virtual.memory), ", ".join(virtual.disks)
-    return f"{virtual.cores} cores, {memory} of memory, disks {disks}"
+    cores = f"{virtual.cores} cores" if virtual.cores else "as many cores as it is best with"
+    return f"{cores}, {memory} of memory, disks {disks}"
 
 
 def _rack(file: Path, stack: str, hardware: Hardware | None) -> str:

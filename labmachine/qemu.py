@@ -4,12 +4,14 @@ Owns every choice of virtual hardware. Leaves starting the process to `machine`,
 accelerator works here to `accelerator`.
 """
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from config.addressing import LAB_UPLINK
 from config.labmachine import LabMachine
+from config.profile import EMULATED_CORES
 from config.units import format_size
 from labmachine.emulator import emulator
 from labmachine.image import MachineImage
@@ -43,6 +45,12 @@ KERNEL_LINE = (
 DEVICES = ("-machine", "-accel", "-cpu", "-smp", "-m", "-device", "-serial")
 
 
+def cores_of(settings: LabMachine, accelerator: Accelerator) -> int:
+    """How many it has: as the settings say, else what its accelerator is best with."""
+    best = {"tcg": EMULATED_CORES, "kvm": len(os.sched_getaffinity(0))}
+    return settings.cores or best[accelerator]
+
+
 def machine_argv(
     settings: LabMachine, image: MachineImage, state: State, accelerator: Accelerator
 ) -> list[str]:
@@ -51,16 +59,17 @@ def machine_argv(
     To be run in the state folder: but for the pidfile, whose path tells our process from
     others, names in it are relative, so sockets' paths stay short wherever the project lies.
     """
+    cores = cores_of(settings, accelerator)
     return [
         PROGRAM, "-name", "labmachine", "-pidfile", str(state.pidfile),
         "-nodefaults", "-no-user-config", "-display", "none",
         "-machine", "q35",
         *ACCELERATION[accelerator],
-        "-smp", str(settings.cores), "-m", f"{settings.memory >> 20}M",
+        "-smp", str(cores), "-m", f"{settings.memory >> 20}M",
         "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", KERNEL_LINE,
-        *_disk("system", state.root, state, settings.cores),
+        *_disk("system", state.root, state, cores),
         *[part for name in settings.disks for part in
-          _disk(name, state.disk(name), state, settings.cores)],
+          _disk(name, state.disk(name), state, cores)],
         "-netdev", f"user,id=uplink,restrict=on,ipv6=off,"
                    f"hostfwd=tcp:127.0.0.1:{settings.ssh_port}-{ADDRESS}:22",
         "-device", "virtio-net-pci,netdev=uplink,romfile=",
@@ -83,7 +92,7 @@ def hardware(settings: LabMachine, image: MachineImage, accelerator: Accelerator
     return {
         "qemu": emulator().name,
         "accelerator": accelerator,
-        "cores": str(settings.cores),
+        "cores": str(cores_of(settings, accelerator)),
         "memory": format_size(settings.memory),
         "disks": ", ".join(f"{name} {format_size(size)}" for name, size in settings.disks.items()),
         "devices": "\n".join(devices),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artefacts.environment import PROJECT
+from config.settings import HARDWARE
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class State:
     @property
     def hardware(self) -> Path:
         """What it was last started with, as JSON (`qemu.hardware`); settings may have changed."""
-        return self.folder / "hardware.json"
+        return self.folder / HARDWARE
 
     @property
     def restoring(self) -> Path:

@@ -29,9 +29,7 @@ def up(
     stack = chosen(context).stack
     if unless_kept and kept.fitting(stack):
         return
-    named = machine_of(stacks.options(stack))
-    if named != VIRTUAL:
-        print(f"stack {stack}: its lab machine is {named}, nothing to start", file=sys.stderr)
+    if _is_real(stack, "start"):
         return
     was_off = State().pid() is None
     machine.up()
@@ -47,8 +45,11 @@ def down(
     ] = False,
 ) -> None:
     """Shut it down; its disks stay."""
+    stack = chosen(context).stack
     if unless_used:
-        others = [each for each in inventory.raised_on_virtual() if each != chosen(context).stack]
+        if _is_real(stack, "switch off"):
+            return
+        others = [each for each in inventory.raised_on_virtual() if each != stack]
         if others:
             screen.print(f"The lab machine goes on: {', '.join(others)} is raised on it.")
             return
@@ -114,6 +115,15 @@ def removable() -> None:
             "stacks are raised, and their keys, which nothing else has, are in this folder; "
             f"destroy them first:{''.join(racks)}"
         )
+
+
+def _is_real(stack: str, what: str) -> bool:
+    """Whether the stack's lab machine is a real one, which is then said."""
+    named = machine_of(stacks.options(stack))
+    if named == VIRTUAL:
+        return False
+    print(f"stack {stack}: its lab machine is {named}, nothing to {what}", file=sys.stderr)
+    return True
 
 
 def _tell_racks() -> None:

@@ -109,7 +109,7 @@ def vagrantfile(settings: Settings) -> str:
         for name, server in settings.topology.of(Server).items()
     ]
     template = TEMPLATES.get_template("Vagrantfile.j2")
-    return template.render(servers=servers, cpu_features=settings.node_cpu)
+    return template.render(servers=servers, cpu=settings.profile.node_cpu)
 
 
 def by_pulumi(settings: Settings) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from config import profile, stacks
 from config.access import LabMachine
 from config.checks import Hardware
 from config.errors import ConfigError
@@ -89,7 +90,27 @@ def test_a_start_is_taken(start: str) -> None:
     load_settings("mini", {"topology": "mini", "start": start}.get, keep=False)
 
 
-def test_a_wrong_cpu_is_refused() -> None:
-    options = {"topology": "mini", "cpu": "z80"}
-    with pytest.raises(ConfigError, match="emulated"):
-        load_settings("mini", options.get)
+WRONG = {
+    "profile": ("xen", "one of: emulated, kvm"),
+    "nodeCpu": ("Westmere,vmx", "a model of libvirt's and features"),
+    "guestCpu": ("<cpu/>", "a model of libvirt's and features"),
+    "hugePages": ("yes", "one of: true, false"),
+    "bootsAtOnce": ("0", "1 or more, or all"),
+    "timing": ("slow", "one of: patient, prompt"),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_wrong_value_of_the_profile_is_refused(key: str) -> None:
+    value, rule = WRONG[key]
+    with pytest.raises(ConfigError) as refused:
+        load_settings("mini", {"topology": "mini", key: value}.get, keep=False)
+    (problem,) = refused.value.problems
+    assert (problem.key, problem.value) == (f"lab:{key}", value)
+    assert rule in problem.rule
+    assert problem.remedy == f"pulumi config rm lab:{key} --stack mini"
+
+
+def test_every_option_of_the_profile_is_tried_and_known() -> None:
+    assert set(WRONG) == {"profile", *profile.KEYS}
+    assert set(WRONG) < set(stacks.OPTIONS)

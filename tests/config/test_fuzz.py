@@ -17,10 +17,12 @@ import equipment
 from config import access, schema
 from config.bill import bill, summary
 from config.checks import Hardware
+from config.consul import PATIENT
 from config.document import read_document
 from config.errors import MOST_SHOWN, ConfigError
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology, read_topology, shipped
+from config.profile import KVM
 from config.settings import Settings
 from config.topology import Topology
 from guest import consul, network, settings
@@ -100,13 +102,13 @@ def make_everything(topology: Topology, number: int) -> None:
         network.interfaces(STACK, topology, name)
     network.hosts(topology)
     one = names[number % len(names)]
-    keys = MachineKeys("private", "public", consul.files(STACK, topology, one, SEED))
+    keys = MachineKeys("private", "public", consul.files(STACK, topology, one, SEED, PATIENT))
     overlay(STACK, topology, one, keys)
     for piece in equipment.everything(STACK, topology):
         assert all(isinstance(word, str) for word in (*piece.apply, *piece.remove))
     summary(bill(topology), None)
     drawing.mermaid(topology)
     access.ssh_config(access.LabMachine(None), topology, Path("/x"))
-    stack = Settings(STACK, topology, access.LabMachine(None), "host", SEED)
+    stack = Settings(STACK, topology, access.LabMachine(None), KVM, SEED)
     for rows in (report.addresses(stack), report.volumes(stack), report.ways(stack)):
         list(rows)

@@ -9,6 +9,7 @@ import pytest
 import equipment
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import KVM
 from config.settings import Settings
 from lab import clear
 
@@ -64,7 +65,7 @@ def test_networks_of_a_former_topology_go_too(tmp_path: Path) -> None:
 
 def test_first_go_the_machines_then_what_they_stand_on(monkeypatch: pytest.MonkeyPatch) -> None:
     topology = load_topology(FOLDER / "mini.yaml", "mini")
-    settings = Settings("mini", topology, LabMachine(host=None), "host", "00" * 32)
+    settings = Settings("mini", topology, LabMachine(host=None), KVM, "00" * 32)
     said: list[list[str]] = []
     monkeypatch.setattr(clear, "ask", lambda _, __, words, stdin: said.append(words))
     clear.clear(settings)

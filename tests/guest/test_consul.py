@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from config.consul import PATIENT, PROMPT
 from config.load import FOLDER, load_topology
 from guest import consul, rolefiles, settings
 from guest.overlay import SECRET_MODE, MachineKeys, overlay
@@ -18,7 +19,7 @@ AGENT, PLANE = f"{consul.CONFIG}/agent.json", "etc/rack/control-plane.json"
 
 
 def read(name: str, path: str, seed: str = SEED) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(consul.files(STACK, RACK, name, seed)[path])
+    found: dict[str, Any] = json.loads(consul.files(STACK, RACK, name, seed, PATIENT)[path])
     return found
 
 
@@ -38,10 +39,22 @@ def test_every_machine_has_an_agent_that_joins_all_servers(name: str) -> None:
     assert agent["client_addr"] == "127.0.0.1"
 
 
+def test_on_kvm_a_silent_server_counts_as_gone_sooner() -> None:
+    files = consul.files(STACK, RACK, "laptop", SEED, PROMPT)
+    agent, plane = json.loads(files[AGENT]), json.loads(files[PLANE])
+    patient, patient_plane = read("laptop", AGENT), read("laptop", PLANE)
+    assert agent["performance"] == {"raft_multiplier": 1}
+    assert patient["performance"] == {"raft_multiplier": 4}
+    assert plane["proof_seconds"] < patient_plane["proof_seconds"]
+    assert agent["gossip_lan"] != patient["gossip_lan"]
+    slack = files["etc/rack/agent.conf"]
+    assert slack != consul.files(STACK, RACK, "laptop", SEED, PATIENT)["etc/rack/agent.conf"]
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_only_servers_may_do_all(name: str) -> None:
     management = read("laptop", PLANE)["token"]
-    text = "".join(consul.files(STACK, RACK, name, SEED).values())
+    text = "".join(consul.files(STACK, RACK, name, SEED, PATIENT).values())
     assert (management in text) == (name in RACK.consul_servers)
 
 
@@ -59,9 +72,9 @@ def test_no_two_machines_share_a_token_or_a_node_id() -> None:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_files_are_the_seed_s_and_its_owner_s_alone(name: str) -> None:
-    files = consul.files(STACK, RACK, name, SEED)
-    assert files == consul.files(STACK, RACK, name, SEED)
-    assert files != consul.files(STACK, RACK, name, "01" * 32)
+    files = consul.files(STACK, RACK, name, SEED, PATIENT)
+    assert files == consul.files(STACK, RACK, name, SEED, PATIENT)
+    assert files != consul.files(STACK, RACK, name, "01" * 32, PATIENT)
     keys = MachineKeys("HOST", "ADMIN", files)
     assert files[f"{consul.CONFIG}/key.pem"] not in repr(keys)
     with tarfile.open(fileobj=io.BytesIO(overlay(STACK, RACK, name, keys))) as archive:
@@ -71,7 +84,7 @@ def test_files_are_the_seed_s_and_its_owner_s_alone(name: str) -> None:
 def test_a_rack_without_a_founder_has_nothing_of_it() -> None:
     rack = load_topology(FOLDER / "rack.yaml", "lab")
     assert consul.image_folders(rack) == ()
-    assert [name for name in rack.machines if consul.files("lab", rack, name, SEED)] == []
+    assert [name for name in rack.machines if consul.files("lab", rack, name, SEED, PATIENT)] == []
     assert "dnsmasq.leases" in settings.files("lab", rack, "laptop")["etc/dnsmasq.conf"]
 
 

@@ -2,6 +2,7 @@
 
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import KVM
 from config.settings import Settings
 from config.topology import Server
 from lab import bmcs
@@ -10,7 +11,7 @@ RACK = load_topology(FOLDER / "rack.yaml", "lab")
 
 
 def settings(seed: str) -> Settings:
-    return Settings("lab", RACK, LabMachine(host=None), "host", seed)
+    return Settings("lab", RACK, LabMachine(host=None), KVM, seed)
 
 
 def test_each_server_has_a_bmc_with_a_password_of_its_own() -> None:
@@ -26,7 +27,7 @@ def test_each_server_has_a_bmc_with_a_password_of_its_own() -> None:
 def test_two_stacks_daemons_share_no_file() -> None:
     """vbmcd ends where the process of its pid file lives."""
     one = bmcs.files(settings("00" * 32))
-    other = bmcs.files(Settings("other", RACK, LabMachine(host=None), "host", "00" * 32))
+    other = bmcs.files(Settings("other", RACK, LabMachine(host=None), KVM, "00" * 32))
     lines = [set(each[bmcs.CONFIG_FILE].splitlines()) for each in (one, other)]
     assert lines[0] & lines[1] == {"[default]"}
     assert "pid_file = /run/lab-bmcs/vbmcd.pid" in lines[0]

@@ -12,7 +12,9 @@ import pytest
 import equipment
 from artefacts import CommandFailed
 from config.access import LabMachine
+from config.consul import PROMPT
 from config.labmachine import load_labmachine
+from config.profile import EMULATED, KEYS
 from config.settings import Settings, load_settings
 from lab import doctor, host
 from lab.survey import silent
@@ -132,3 +134,12 @@ def test_a_real_lab_machine_is_asked(
     told = [each for each in doctor.examine(real) if each.about.startswith(about)]
     assert [each.found for each in told] == wrong
     assert all(each.fine for each in told) == (found == PREPARED)
+
+
+def test_it_shows_each_value_of_the_profile_and_where_it_is_from(settings: Settings) -> None:
+    set_one = replace(settings, profile=replace(EMULATED, timing=PROMPT))
+    found = {each.about: each.found for each in doctor.examine(set_one)}
+    assert found["lab:timing"] == "prompt (set)"
+    assert found["lab:bootsAtOnce"] == "1 (of profile emulated)"
+    assert found["lab:profile"].startswith("emulated (")
+    assert {f"lab:{key}" for key in KEYS} < set(found)

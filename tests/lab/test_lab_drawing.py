@@ -8,6 +8,7 @@ import pytest
 
 from config.access import LabMachine
 from config.load import FOLDER, load_topology, shipped
+from config.profile import KVM
 from config.settings import Settings
 from lab import drawing, report
 
@@ -53,7 +54,7 @@ def test_machines_may_have_the_names_of_networks_disks_and_mermaid_s_words(tmp_p
 @pytest.mark.parametrize("name", RACKS)
 def test_the_report_is_the_golden_one(name: str) -> None:
     topology = load_topology(FOLDER / f"{name}.yaml", name)
-    settings = Settings(name, topology, LabMachine(host=None), "host", "00" * 32)
+    settings = Settings(name, topology, LabMachine(host=None), KVM, "00" * 32)
     addresses = [row[2] for row in report.addresses(settings)]
     assert len(addresses) == len(set(addresses)) > len(topology.machines)
     volumes = [" ".join(row) for row in report.volumes(settings)]

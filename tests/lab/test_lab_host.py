@@ -11,13 +11,14 @@ import equipment
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
+from config.profile import KVM
 from config.settings import Settings
 from equipment import virtualbmc
 from lab import host
 from lab.host import Host, changes, findings, read
 
 SETTINGS = Settings(
-    "mini", load_topology(FOLDER / "mini.yaml", "mini"), LabMachine("my-lab"), "host", "00" * 32
+    "mini", load_topology(FOLDER / "mini.yaml", "mini"), LabMachine("my-lab"), KVM, "00" * 32
 )
 VERSIONS = {"libvirt-daemon-system": "9.0.0-4+deb12u2", "qemu-system-x86": "1:7.2+dfsg-7+deb12u18"}
 PREPARED = [

@@ -184,6 +184,6 @@ def test_what_a_rack_is_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert changed(lambda: (tmp_path / "guest/packages").write_text("nftables"))
     assert changed((tmp_path / "config/names.py").touch)
     assert not changed((tmp_path / "config/other.yaml").touch)
-    assert changed(lambda: options.update(cpu="host"))
+    assert changed(lambda: options.update(profile="kvm"))
     assert not changed(lambda: options.update(keep="true"))
     assert changed(lambda: options.update(topology="quorum"))

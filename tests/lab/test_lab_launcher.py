@@ -252,7 +252,7 @@ def test_a_stack_that_another_run_makes_at_the_same_moment_is_no_error(
     assert calls(project)[-1].startswith("up --stack mini")
 
 
-@pytest.mark.parametrize("what", ["preview", "config", "config get lab:cpu"])
+@pytest.mark.parametrize("what", ["preview", "config", "config get lab:profile"])
 @pytest.mark.parametrize("raised", [True, False])
 def test_who_only_looks_writes_nothing(
     project: Path, launch: Launch, raised: bool, what: str
@@ -341,7 +341,11 @@ def test_the_environment_s_stack_counts_where_none_is_named(project: Path, launc
 
 @pytest.mark.parametrize(
     "line",
-    ["config set lab:cpu host --stack mini", "config rm lab:cpu -s mini", "stack select mini"],
+    [
+        "config set lab:profile kvm --stack mini",
+        "config rm lab:profile -s mini",
+        "stack select mini",
+    ],
 )
 def test_the_settings_of_a_stack_can_be_changed_before_it_is_raised(
     project: Path, launch: Launch, line: str
@@ -353,7 +357,7 @@ def test_the_settings_of_a_stack_can_be_changed_before_it_is_raised(
 
 
 @pytest.mark.parametrize("kind", ["up", "preview"])
-@pytest.mark.parametrize("text", ["config: {lab:topolgy: mini}", "[]", "config: {cpu: host}"])
+@pytest.mark.parametrize("text", ["config: {lab:topolgy: mini}", "[]", "config: {profile: kvm}"])
 def test_settings_that_mean_nothing_are_refused_by_a_preview_too(
     project: Path, launch: Launch, kind: str, text: str
 ) -> None:

@@ -29,7 +29,7 @@ KINDS = {
     "up --yes -s": ("up", ""),
     "config --stack mini": ("config", "mini"),
     "-C folder config -j -s mini": ("config", "mini"),
-    "config get lab:cpu": ("config", None),
+    "config get lab:profile": ("config", None),
 }
 OTHERS = (
     "", "stack init mini", "stack select up", "config set lab:topology up", "config rm get",
@@ -65,8 +65,8 @@ def test_options_are_told_by_their_long_names(line: str, options: set[str]) -> N
 @pytest.mark.parametrize(
     ("line", "stack"),
     [
-        ("config set lab:cpu host --stack mini", "mini"),
-        ("config rm -s mini lab:cpu", "mini"),
+        ("config set lab:profile kvm --stack mini", "mini"),
+        ("config rm -s mini lab:profile", "mini"),
         ("config --stack mini", "mini"),
         ("stack select mini", "mini"),
         ("stack select --stack mini", "mini"),

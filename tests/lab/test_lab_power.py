@@ -5,11 +5,12 @@ import pytest
 from artefacts import CommandFailed
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import EMULATED
 from config.settings import Settings
 from lab.power import Action, power
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
-SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), "emulated", "00" * 32)
+SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), EMULATED, "00" * 32)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from artefacts import CommandFailed
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
+from config.profile import KVM
 from config.settings import Settings
 from lab import publish
 from lab.remote import SSH_FAILED
 
 SETTINGS = Settings(
-    "mini", load_topology(FOLDER / "mini.yaml", "mini"), LabMachine(host=None), "host", "00" * 32
+    "mini", load_topology(FOLDER / "mini.yaml", "mini"), LabMachine(host=None), KVM, "00" * 32
 )
 SHA = {text: hashlib.sha256(text.encode()).hexdigest() for text in ("a", "b", "c")}
 

@@ -7,6 +7,7 @@ import pytest
 from artefacts import CommandFailed, run
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import EMULATED
 from config.settings import Settings
 from lab.remote import patiently, wait_for_ssh
 
@@ -77,7 +78,7 @@ def test_a_machine_that_does_not_come_is_told_with_what_those_say_it_boots_from(
     monkeypatch.setattr("lab.remote.boot_log", lambda *_, **__: "No more network devices")
     monkeypatch.setattr("lab.remote.ask", answer)
     topology = load_topology(FOLDER / "mini.yaml", "mini")
-    settings = Settings("mini", topology, LabMachine(host="127.0.0.1"), "emulated", "00" * 32)
+    settings = Settings("mini", topology, LabMachine(host="127.0.0.1"), EMULATED, "00" * 32)
     with pytest.raises(CommandFailed) as caught:
         wait_for_ssh(settings, machine, 1)
     told = str(caught.value)

@@ -1,5 +1,6 @@
 """The cold start's order, with everything it calls noted instead of done."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from artefacts import CommandFailed
 from config import names
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import EMULATED, KVM
 from config.settings import Settings
 from config.topology import Guest, Node
 from lab import start
@@ -46,7 +48,8 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
     calls: list[str], at_once: int | None
 ) -> None:
-    start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, at_once, 10 << 30))
+    profile = replace(EMULATED, boots_at_once=at_once)
+    start.start(Settings("lab", RACK, LabMachine("h"), profile, "00" * 32, 10 << 30))
     pieces = [f"made {piece.name}" for piece in equipment.everything("lab", RACK)]
     assert calls[: len(pieces) + 2] == ["lab machine", "BMC settings", *pieces]
     assert calls[len(pieces) + 2 : len(pieces) + 5] == ["switching", "on laptop", "serves laptop"]
@@ -72,7 +75,7 @@ def test_all_is_brought_back_and_no_more_boot_at_once_than_may(
 def test_a_node_s_guests_boot_before_the_next_node_where_one_boots_at_once(
     calls: list[str],
 ) -> None:
-    start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    start.start(Settings("lab", RACK, LabMachine("h"), EMULATED, "00" * 32, 10 << 30))
     assert calls.index("ready san1") < calls.index("on storage2")
     assert calls.index("ready lxc1") < calls.index("on compute2")
 
@@ -80,7 +83,7 @@ def test_a_node_s_guests_boot_before_the_next_node_where_one_boots_at_once(
 def test_the_san_with_the_boot_server_s_state_comes_before_all_who_wait_for_consul(
     calls: list[str],
 ) -> None:
-    start.start(Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    start.start(Settings("lab", RACK, LabMachine("h"), EMULATED, "00" * 32, 10 << 30))
     assert [call for call in calls if call.startswith("on ")][:2] == ["on laptop", "on storage1"]
     assert calls.index("serves laptop") < calls.index("ready san1") < calls.index("ready laptop")
 
@@ -91,14 +94,14 @@ def test_where_the_rack_never_was_nothing_is_made(
     other = Survey(bridges={"quorum-lan": names.owner_tag("quorum")})
     monkeypatch.setattr("lab.start.survey.survey", lambda _: other)
     with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
-        start.start(Settings("lab", RACK, LabMachine("h"), "host", "00" * 32))
+        start.start(Settings("lab", RACK, LabMachine("h"), KVM, "00" * 32))
     assert calls == []
 
 
 def test_of_a_rack_that_is_half_made_what_there_is_gets_power(
     calls: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Settings("lab", RACK, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30)
+    settings = Settings("lab", RACK, LabMachine("h"), EMULATED, "00" * 32, 10 << 30)
     half = _all_there(settings)
     for name in ("router", "compute1"):
         del half.domains[names.domain("lab", name)]
@@ -113,19 +116,19 @@ def test_of_a_rack_that_is_half_made_what_there_is_gets_power(
 
 
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:
-    start.start(Settings("lab", RACK, LabMachine("h"), "host", "00" * 32))
+    start.start(Settings("lab", RACK, LabMachine("h"), KVM, "00" * 32))
     assert "lab machine" not in calls
 
 
 def test_no_node_waits_for_a_consul_server(calls: list[str]) -> None:
     quorum = load_topology(FOLDER / "quorum.yaml", "quorum")
-    start.start(Settings("quorum", quorum, LabMachine("h"), "emulated", "00" * 32, 1, 10 << 30))
+    start.start(Settings("quorum", quorum, LabMachine("h"), EMULATED, "00" * 32, 10 << 30))
     assert calls.index("ready san1") < calls.index("on compute2") < calls.index("ready consul1")
 
 
 def test_what_was_never_raised_starts_no_lab_machine(calls: list[str], tmp_path: Path) -> None:
     (tmp_path / "overlays").rmdir()
-    never = Settings("lab", RACK, LabMachine(None), "emulated", "00" * 32, 1, 10 << 30)
+    never = Settings("lab", RACK, LabMachine(None), EMULATED, "00" * 32, 10 << 30)
     with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
         start.start(never)
     assert calls == []

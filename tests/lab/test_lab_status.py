@@ -7,11 +7,12 @@ import pytest
 from artefacts import CommandFailed
 from config.access import LAB_MACHINE, LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import EMULATED
 from config.settings import Settings
 from lab.status import BOOTS, RackWatch, power_of, rack_status, rogue_dhcp_servers
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
-SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), "emulated", "00" * 32)
+SETTINGS = Settings("mini", TOPOLOGY, LabMachine(host=None), EMULATED, "00" * 32)
 NODES = {"mini-storage1", "mini-compute1"}
 CASES: dict[str, tuple[str, dict[str, set[str] | None], str]] = {
     "a node that runs": ("storage1", {LAB_MACHINE: NODES}, "on"),
@@ -77,7 +78,7 @@ def test_a_machine_that_cannot_be_asked_says_why(monkeypatch: pytest.MonkeyPatch
 
 def test_who_is_the_boot_server_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     topology = load_topology(FOLDER / "quorum.yaml", "quorum")
-    settings = Settings("quorum", topology, LabMachine(host=None), "emulated", "00" * 32)
+    settings = Settings("quorum", topology, LabMachine(host=None), EMULATED, "00" * 32)
     said = {
         LAB_MACHINE: "\nquorum-laptop\nquorum-compute1\n",
         "laptop": "ready\n",

@@ -11,13 +11,14 @@ from artefacts import CommandFailed
 from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.load import FOLDER, load_topology
+from config.profile import EMULATED, KVM
 from config.settings import Settings
 from lab import ground, survey
 from lab.survey import KEYS, Survey, conflicts, mismatches, read
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
 LOCAL = LabMachine(host=None)
-SETTINGS = Settings("mini", TOPOLOGY, LOCAL, "emulated", "00" * 32, memory=10 << 30)
+SETTINGS = Settings("mini", TOPOLOGY, LOCAL, EMULATED, "00" * 32, memory=10 << 30)
 EMPTY = [
     "memory|10485760", "bridge|virbr9|", "address|eth0|192.0.2.9/24", "route|default|eth0",
     "disk|disk1||", "disk|disk2||",
@@ -111,7 +112,7 @@ def test_a_raised_rack_s_disk_may_be_pulled_out() -> None:
 
 
 def test_of_a_real_machine_the_memory_counts_that_it_has() -> None:
-    real = Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32)
+    real = Settings("mini", TOPOLOGY, LOCAL, KVM, "00" * 32)
     small = ["memory|1048576", *EMPTY[-2:]]
     assert [each.key for each in conflicts(real, read(small))] == ["machines.*.memory"]
 
@@ -188,7 +189,7 @@ def test_this_machine_without_what_a_lab_machine_needs_is_told(
     for name in ("sh", "cat", "awk", "sed", "head"):
         (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
     with pytest.raises(ConfigError, match=r"virsh: not found[^!]*lab --stack mini host check"):
-        survey.survey(Settings("mini", TOPOLOGY, LOCAL, "host", "00" * 32))
+        survey.survey(Settings("mini", TOPOLOGY, LOCAL, KVM, "00" * 32))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_a_lab_machine_that_is_off_is_told_before_anything_is_created(
     monkeypatch.setattr("lab.pulumi_cli.state", lambda _: pytest.fail("the state isn't needed"))
     lab = LabMachine(host="127.0.0.1", port=1)
     with pytest.raises(ConfigError) as caught:
-        ground.check_ground(Settings("mini", TOPOLOGY, lab, "emulated", "00" * 32, memory=memory))
+        ground.check_ground(Settings("mini", TOPOLOGY, lab, EMULATED, "00" * 32, memory=memory))
     assert str(caught.value) == UNREACHABLE.format(remedy)
 
 

@@ -4,6 +4,7 @@ import shlex
 import tarfile
 from pathlib import Path
 
+from artefacts import pack_tree
 from labmachine import image
 
 
@@ -15,8 +16,8 @@ def test_a_folder_with_blanks_is_one_word_to_mmdebstrap() -> None:
 
 def test_the_tree_belongs_to_root_and_is_the_same_each_time(tmp_path: Path) -> None:
     first, second = tmp_path / "1.tar", tmp_path / "2.tar"
-    image.pack_tree(image.ROOT_TREE, first)
-    image.pack_tree(image.ROOT_TREE, second)
+    pack_tree(image.ROOT_TREE, first)
+    pack_tree(image.ROOT_TREE, second)
     assert first.read_bytes() == second.read_bytes()
     with tarfile.open(first) as tar:
         modes = {entry.name: (entry.mode, entry.uid, entry.gid) for entry in tar.getmembers()}

@@ -13,6 +13,7 @@ from artefacts import CommandFailed
 from config import access
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
+from config.profile import EMULATED
 from config.settings import Settings
 from lab.remote import SSH_FAILED, on_lab_machine
 
@@ -37,7 +38,7 @@ def settings(own_sshd: Sshd, folder: Path, monkeypatch: pytest.MonkeyPatch) -> S
     lab = LabMachine(
         "127.0.0.1", own_sshd.port, getpass.getuser(), own_sshd.folder / "user", folder / "known"
     )
-    found = Settings("mini", load_topology(FOLDER / "mini.yaml", "mini"), lab, "emulated", "0" * 64)
+    found = Settings("mini", load_topology(FOLDER / "mini.yaml", "mini"), lab, EMULATED, "0" * 64)
     found.write_access()
     return found
 

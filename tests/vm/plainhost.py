@@ -76,8 +76,8 @@ def _build(folder: Path, release: str) -> None:
     run(
         as_root(
             "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
-            "--skip=cleanup/apt/lists", f"--include={','.join(SYSTEM)}", '--aptopt=Apt::Install-Recommends "false"',
-            '--aptopt=APT::Sandbox::User "root"',
+            "--skip=cleanup/apt/lists", f"--include={','.join(SYSTEM)}",
+            '--aptopt=Apt::Install-Recommends "false"', '--aptopt=APT::Sandbox::User "root"',
             *(f"--customize-hook={hook}" for hook in hooks), release, str(tree), *sources,
         ),
         log=folder / "build.log",

@@ -28,7 +28,7 @@ from drills import (
 from probes import probe, settings_of
 from racks import Rack, packaged
 
-from config.consul import PROOF_S
+from config.consul import PATIENT
 from config.topology import ConsulServer, San
 
 pytestmark = [
@@ -88,7 +88,7 @@ def test_clock_that_jumps_an_hour_changes_nobody_s_duty(rack: Rack, attempt: int
         for hours in (1, -1, -1):
             jump = f"date -s @$(( $(date +%s) + {hours} * 3600 ))"
             rack.lab("ssh", old, "--", jump)
-            rack.lab_machine(f"sleep {4 * PROOF_S}")
+            rack.lab_machine(f"sleep {4 * PATIENT.proof_s}")
         rack.lab("ssh", old, "--", "rc-service chronyd start")
         assert_clock(rack, old)
         assert changes_of_server(watching.answers(since)) == [old]
@@ -170,7 +170,9 @@ def test_leader_cut_off_from_the_others_is_silent_before_the_next_speaks(
                 [each.at for each in watching.answers(since) if each.server == old] or [since]
             )
             print(f"{old}'s last answer {last - since:.1f} s after the cut")
-            assert last - since < PROOF_S + 1 + PROOF_S  # a proof under way, and the probe's second
+            assert (
+                last - since < PATIENT.proof_s + 1 + PATIENT.proof_s
+            )  # a proof under way, and the probe's second
         assert_healthy(rack)
         assert set(changes_of_server(watching.answers(since))[1:]) <= {new}
 
@@ -195,9 +197,9 @@ def test_without_a_quorum_nobody_serves(rack: Rack, attempt: int) -> None:
     with watch(rack) as watching:
         for name in others:
             kill(rack, name)
-        rack.lab_machine(f"sleep {4 * PROOF_S}")
+        rack.lab_machine(f"sleep {4 * PATIENT.proof_s}")
         silent_from = watching.now()
-        rack.lab_machine(f"sleep {4 * PROOF_S}")
+        rack.lab_machine(f"sleep {4 * PATIENT.proof_s}")
         assert watching.answers(silent_from) == []
         for name in others:
             rack.lab("power", name, "on")
@@ -265,7 +267,7 @@ def test_a_full_volume_of_one_server_leaves_the_others_serving(rack: Rack, attem
         )
         since = watching.now()
         rack.lab("ssh", "router", "--", f"echo {attempt} >/etc/rack/full; lbu commit")
-        rack.lab_machine(f"sleep {4 * PROOF_S}")
+        rack.lab_machine(f"sleep {4 * PATIENT.proof_s}")
         assert changes_of_server(watching.answers(since)) == [old]
         rack.lab("ssh", full, "--", "rm /var/lib/consul/filling; rc-service consul restart")
         assert_healthy(rack)
