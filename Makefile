@@ -142,8 +142,8 @@ test-two-racks: built ## bad lines, two firewalls, a second rack beside it, rack
 test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary user; needs root, raises no machine
 	.venv/bin/pytest tests/hosts -m hosts -s --durations=0
 
-test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared, raises the small rack, is given back; needs root
-	.venv/bin/pytest tests/vm/test_host.py -m host -s -x --durations=0
+test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared, raises the small rack, is given back; Debian 13 is prepared; needs root
+	.venv/bin/pytest tests/vm/test_host.py tests/vm/test_other_host.py -m host -s -x --durations=0
 
 setup:
 	@./setup.sh

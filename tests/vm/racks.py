@@ -145,23 +145,20 @@ def stack(
     base: str = "mini",
     *,
     keep: bool = False,
-    machine: str = "virtual",
+    options: Mapping[str, str] | None = None,
 ) -> Iterator[Rack]:
     """A stack over a shipped topology with changed keys; destroyed and removed, whatever happens.
 
     The lab machine runs, unless `up` goes back to what was kept, which starts it.
-    `changes` are by path, e.g. "networks/lan/cidr"; `keep` is `lab:keep`, `machine` `lab:machine`.
+    `changes` are by path, e.g. "networks/lan/cidr"; `keep` and `options` are `lab:` ones.
     """
     topology = folder / f"{name}.yaml"
     original = yaml.safe_dump(read_topology(FOLDER / f"{base}.yaml"), sort_keys=False)
     topology.write_text(original)
     settings = PROJECT / f"Pulumi.{name}.yaml"
-    options = {
-        "lab:topology": str(topology.with_suffix("")),
-        "lab:keep": keep,
-        "lab:machine": machine,
-    }
-    settings.write_text(yaml.safe_dump({"config": options}))
+    config: dict[str, object] = {f"lab:{key}": value for key, value in (options or {}).items()}
+    config |= {"lab:topology": str(topology.with_suffix("")), "lab:keep": keep}
+    settings.write_text(yaml.safe_dump({"config": config}))
     environ = os.environ | environment(tools())
     environ["PULUMI_DEBUG_COMMANDS"] = "true"  # `--event-log` is one for debugging
     environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), environ["PATH"]])

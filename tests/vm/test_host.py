@@ -33,8 +33,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainHost]:
 
 @pytest.fixture(scope="module")
 def rack(machine: PlainHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
-    """Stack `own`, whose lab machine is that one."""
-    with stack("own", tmp_path_factory.mktemp("own"), {}, machine=f"ssh://{ALIAS}") as made:
+    """Stack `own`, whose lab machine is that one. Its silicon is emulated, so it takes its time."""
+    options = {"machine": f"ssh://{ALIAS}", "timing": "patient", "bootsAtOnce": "1"}
+    with stack("own", tmp_path_factory.mktemp("own"), {}, options=options) as made:
         yield made
 
 
@@ -55,6 +56,15 @@ def test_prepared_it_has_all_and_again_nothing_changes(machine: PlainHost, rack:
     assert "Nothing to change" in rack.lab("host", "prepare")
     assert "57-rack-lab.rules" in machine.ssh("lsinitramfs /initrd.img")
     machine.boot_anew()
+    rack.lab("host", "check")
+
+
+def test_without_nesting_it_is_refused_and_mended(machine: PlainHost, rack: Rack) -> None:
+    machine.ssh("modprobe --remove kvm_amd && modprobe kvm_amd nested=0")
+    refused = rack.pulumi("up", "--yes", "--skip-preview", check=False)
+    assert "kvm_amd nested=0" in refused
+    assert "nothing was created" in refused
+    rack.lab("host", "prepare", "--yes")
     rack.lab("host", "check")
 
 
