@@ -23,7 +23,8 @@ HOST_PACKAGES = (
     "openvswitch-switch", "mdadm", "lvm2", "chrony", "ipmitool", "iproute2", "iputils-ping",
     "python3-libvirt", "python3-pyghmi", "python3-zmq", "python3-pbr",
 )  # fmt: skip
-HOST_UNITS = ("libvirtd.service", "openvswitch-switch.service")
+# Not libvirtd.service: it ends when nobody asks it anything, and its socket starts it.
+HOST_UNITS = ("libvirtd.socket", "openvswitch-switch.service")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ which the virtual one's start does.
 """
 
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +18,11 @@ from config.bill import bill, summary
 from config.errors import ConfigError
 from config.labmachine import load_labmachine
 from config.profile import PROFILES
-from config.settings import Settings
+from config.settings import PROJECT, Settings
 from config.units import format_size
 from lab import host
 from lab.finding import Finding
+from lab.snapshots import project_commit
 from labmachine import machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
 from labmachine.state import State
@@ -47,6 +50,34 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _this_machine()
     yield from (_virtual(settings) if settings.virtual else _real(settings))
     yield from _profile(settings)
+
+
+def report(settings: Settings) -> Iterator[str]:
+    """What the project's makers need to know of a machine that they can't see, line by line.
+
+    No name or address of the lab machine is in it, and no key.
+    """
+    cpu = Path("/proc/cpuinfo").read_text()
+    yield f"project {project_commit() or 'unknown'}, Python {platform.python_version()}"
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    yield f"this machine: {system}, Linux {platform.release()}"
+    models = sorted(set(re.findall(r"^model name\s*: (.*)$", cpu, re.MULTILINE)))
+    flags = sorted(set(re.findall(r"\b(?:vmx|svm|ept|npt|hypervisor|la57)\b", cpu)))
+    yield f"CPU: {os.cpu_count()} x {', '.join(models)}; of its flags: {' '.join(flags)}"
+    for parameter in sorted(Path("/sys/module").glob("kvm_*/parameters/nested")):
+        yield f"{parameter.parts[3]}: nested={parameter.read_text().strip()}"
+    state = State()
+    if state.hardware.exists():
+        yield f"the virtual lab machine was last started with {state.hardware.read_text()}"
+    if not settings.virtual:
+        yield f"the real lab machine has: {host.look(settings)}"
+    names = {settings.lab.name: "(its name)", str(PROJECT): ".", str(Path.home()): "~"}
+    for each in examine(settings):
+        mark = "fine" if each.fine else "NOT FINE"
+        line = f"{mark}: {each.about}: {each.found}"
+        for own, shown in names.items():
+            line = line.replace(own, shown)
+        yield line
 
 
 def _this_machine() -> Iterator[Finding]:

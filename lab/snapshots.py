@@ -42,7 +42,7 @@ def save(name: str, note: str, *, inputs: str = "", held: str = "") -> Snapshot:
             for stack in stacks:
                 _keep(stack, folder / STACKS / stack)
 
-        label = Label(name, note, _commit(), tuple(stacks), inputs)
+        label = Label(name, note, project_commit(), tuple(stacks), inputs)
         return saving.save(label, keep, load_labmachine(), State())
 
 
@@ -66,6 +66,19 @@ def restore(name: str, *, held: str = "") -> Snapshot:
                 _ask("state", "delete", "--all", "--force", "--yes", "--stack", stack)
 
         return saving.restore(name, put_back, load_labmachine(), State())
+
+
+def project_commit() -> str:
+    """The project's commit, or nothing; what a rack is made from may have been changed since.
+
+    Pulumi writes to a stack's settings by itself, which is no change of the project.
+    """
+    with suppress(CommandFailed):
+        commit = run(["git", "describe", "--always", "--abbrev=12"], cwd=PROJECT).strip()
+        own = ["--", ".", ":(exclude)Pulumi.*.yaml"]
+        changed = run(["git", "status", "--porcelain", "--untracked-files=no", *own], cwd=PROJECT)
+        return f"{commit}-dirty" if changed else commit
+    return ""
 
 
 @contextmanager
@@ -134,19 +147,6 @@ def _copy(file: Path, target: Path) -> None:
 
 def _ask(*arguments: str) -> str:
     return pulumi_cli.pulumi().ask(*arguments)
-
-
-def _commit() -> str:
-    """The project's commit, or nothing; what a rack is made from may have been changed since.
-
-    Pulumi writes to a stack's settings by itself, which is no change of the project.
-    """
-    with suppress(CommandFailed):
-        commit = run(["git", "describe", "--always", "--abbrev=12"], cwd=PROJECT).strip()
-        own = ["--", ".", ":(exclude)Pulumi.*.yaml"]
-        changed = run(["git", "status", "--porcelain", "--untracked-files=no", *own], cwd=PROJECT)
-        return f"{commit}-dirty" if changed else commit
-    return ""
 
 
 def difference(name: str) -> Iterator[str]:

@@ -31,9 +31,16 @@ WATCH_S = 3
 LEAST_IDLE_S, MOST_IDLE_S = 1, 86_400
 
 
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    report: Annotated[bool, typer.Option(help="For an issue: what its readers can't see.")] = False,
+) -> None:
     """What this machine can do; each finding with its remedy."""
     settings = chosen(context).look()
+    if report:
+        for line in examination.report(settings):
+            print(line)
+        return
     fine = print_findings(examination.examine(settings))
     _print_bill(bill(settings.topology))
     raise typer.Exit(0 if fine else 1)

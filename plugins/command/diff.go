@@ -10,9 +10,8 @@ import (
 
 type differ = func(context.Context, provider.DiffRequest) (provider.DiffResponse, error)
 
-// compareValues makes a diff look at what is said, not at how secret it is: a private key
-// that is secret by itself and inside a secret connection is not a change. And it makes a
-// change of triggers a replacement, for each resource alike.
+// compareValues makes a diff look at what is said, not at how secret it is: a value that became
+// secret is not a change. And it makes a change of triggers a replacement.
 func compareValues(diff differ) differ {
 	return func(ctx context.Context, request provider.DiffRequest) (provider.DiffResponse, error) {
 		request.State = plainMap(request.State)

@@ -1,8 +1,6 @@
-// Pulumi's command plugin for machines that cannot download one: commands, local ones and
-// over ssh, as resources, as the pulumi_command SDK describes them.
-//
-// Two things differ from the original on purpose: a change of nothing but the connection
-// re-runs nothing, and one ssh connection serves all resources that name the same one.
+// Pulumi's command plugin for machines that cannot download one: local commands as resources, as
+// the pulumi_command SDK describes them. Its remote ones aren't served: whatever runs elsewhere runs
+// by the user's own ssh (docs/decisions/0002).
 package main
 
 import (
@@ -14,7 +12,6 @@ import (
 	"github.com/pulumi/pulumi-go-provider/middleware/schema"
 
 	"rack-lab/plugins/command/local"
-	"rack-lab/plugins/command/remote"
 )
 
 // Set by the linker to the version that the Python SDK asks for.
@@ -24,14 +21,11 @@ func main() {
 	plugin := infer.Provider(infer.Options{
 		Metadata: schema.Metadata{
 			DisplayName: "Command",
-			Description: "Run commands on this machine and over ssh as part of a resource's life.",
+			Description: "Run commands on this machine as part of a resource's life.",
 			License:     "Apache-2.0",
 		},
 		Resources: []infer.InferredResource{
 			infer.Resource(&local.Command{}),
-			infer.Resource(&remote.Command{}),
-			infer.Resource(&remote.CopyToRemote{}),
-			infer.Resource(&remote.CopyFile{}),
 		},
 		Functions: []infer.InferredFunction{infer.Function(&local.Run{})},
 	})

@@ -136,6 +136,17 @@ def test_a_real_lab_machine_is_asked(
     assert all(each.fine for each in told) == (found == PREPARED)
 
 
+def test_a_report_has_what_its_readers_need_and_no_names(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "look", lambda _settings: PREPARED)
+    real = replace(settings, lab=LabMachine("secret-host"), memory=None)
+    text = "\n".join(doctor.report(real))
+    assert "secret-host" not in text
+    for wanted in ("project ", "this machine: ", "CPU: ", "qemu-system-x86", "lab:nodeCpu"):
+        assert wanted in text
+
+
 def test_it_shows_each_value_of_the_profile_and_where_it_is_from(settings: Settings) -> None:
     set_one = replace(settings, profile=replace(EMULATED, timing=PROMPT))
     found = {each.about: each.found for each in doctor.examine(set_one)}

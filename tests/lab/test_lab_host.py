@@ -38,7 +38,7 @@ LACKING = {
     "system|fedora|42": ("system", "Debian 12 and 13 and Ubuntu 24.04", ""),
     "package|libvirt-daemon-system|8.0.0-1": ("libvirt-daemon-system", "9.0 is the oldest", ""),
     "package|lvm2|2.03.11-2.1": ("lvm2", "2.3.16 is the oldest", ""),
-    "unit|libvirtd.service|inactive": ("services", "start", "start"),
+    "unit|libvirtd.socket|inactive": ("services", "start", "start"),
     "kvm|svm|yes|0": ("nesting", "run guests of their own", "nest"),
     "kvm|vmx|yes|N": ("nesting", "run guests of their own", "nest"),
     "kvm|vmx|no|": ("KVM", "in its firmware, then: modprobe kvm_intel", ""),

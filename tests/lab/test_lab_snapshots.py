@@ -285,15 +285,15 @@ def test_the_salt_that_pulumi_writes_is_no_change_of_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshots, "PROJECT", tmp_path)
-    assert snapshots._commit() == ""  # a copy without git's folder
+    assert snapshots.project_commit() == ""  # a copy without git's folder
     own = ["-c", "user.name=u", "-c", "user.email=u@example.org"]
     for name in ("Pulumi.mini.yaml", "code.py"):
         (tmp_path / name).touch()
     for words in (["init", "-q"], ["add", "."], [*own, "commit", "-qm", "one"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    commit = snapshots._commit()
+    commit = snapshots.project_commit()
     assert len(commit) == 12
     (tmp_path / "Pulumi.mini.yaml").write_text("encryptionsalt: v1:x")
-    assert snapshots._commit() == commit
+    assert snapshots.project_commit() == commit
     (tmp_path / "code.py").write_text("pass")
-    assert snapshots._commit() == f"{commit}-dirty"
+    assert snapshots.project_commit() == f"{commit}-dirty"

@@ -19,7 +19,3 @@ def test_gofmt_would_change_nothing() -> None:
     files = [str(path) for path in MODULES.rglob("*.go")]
     done = subprocess.run(["gofmt", "-l", *files], capture_output=True, text=True, check=True)
     assert done.stdout == ""
-
-
-def test_the_command_plugins_own_tests_pass() -> None:
-    go(MODULES / "command", "test", "-trimpath", "-vet=off", "./remote")

@@ -19,6 +19,7 @@ from artefacts import run
 pytestmark = pytest.mark.filterwarnings("ignore:This resource is deprecated:DeprecationWarning")
 
 Names = dict[str, set[str]]
+UNSERVED = "pulumi_command.remote"  # nothing here uses it
 
 
 def _modules(package: str) -> list[ModuleType]:
@@ -41,7 +42,7 @@ def _properties(arguments: type) -> set[str]:
 
 
 def _sdk_resources(package: str) -> Names:
-    classes = _classes(package)
+    classes = {each for each in _classes(package) if UNSERVED not in each.__module__}
     arguments = {(c.__module__, c.__name__): c for c in classes}
     return {
         _token(c): _properties(arguments[c.__module__, f"{c.__name__}Args"])
@@ -61,7 +62,9 @@ def _sdk_types(package: str) -> Names:
     return {
         c.__name__.removesuffix("Args"): _properties(c)
         for c in _classes(package)
-        if c.__name__.endswith("Args") and c.__name__ not in {*resources, "ProviderArgs"}
+        if UNSERVED not in c.__module__
+        and c.__name__.endswith("Args")
+        and c.__name__ not in {*resources, "ProviderArgs"}
     }
 
 

@@ -13,8 +13,6 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi-go-provider/infer/types"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
-
-	"rack-lab/plugins/command/script"
 )
 
 // How long a command's streams are read on after it has ended: a daemon that it started may
@@ -69,7 +67,7 @@ func (how How) execute(ctx context.Context, command string, before Outcome) (Out
 	if how.Stdin != nil {
 		program.Stdin = strings.NewReader(*how.Stdin)
 	}
-	output := script.NewOutput(ctx, script.Shown((*string)(how.Logging)))
+	output := newOutput(ctx, shown((*string)(how.Logging)))
 	program.Stdout, program.Stderr = output.Stdout, output.Stderr
 	program.WaitDelay = streamsAfterEnd
 	// A group of its own, so that stopping the command stops what it started.
@@ -91,7 +89,7 @@ func (how How) variables(before Outcome) []string {
 			result = append(result, name+"="+value)
 		}
 	}
-	for name, value := range script.Previous(how.AddPreviousOutputInEnv, before.Stdout, before.Stderr) {
+	for name, value := range previous(how.AddPreviousOutputInEnv, before.Stdout, before.Stderr) {
 		result = append(result, name+"="+value)
 	}
 	return result

@@ -1,6 +1,6 @@
-// Package script is what local and remote commands have in common: their output, the
-// variables with the previous output, and how a failure reads.
-package script
+package local
+
+// This file owns a command's output, the variables with the previous output, and how a failure reads.
 
 import (
 	"bytes"
@@ -16,38 +16,38 @@ import (
 // The end of its output that a failed command's error quotes.
 const lastLines = 20
 
-// Streams says which of a command's streams are shown while it runs.
-type Streams struct{ Stdout, Stderr bool }
+// streams says which of a command's streams are shown while it runs.
+type streams struct{ Stdout, Stderr bool }
 
-// Shown are the streams that a `logging` input names; nil means both.
-func Shown(logging *string) Streams {
+// shown are the streams that a `logging` input names; nil means both.
+func shown(logging *string) streams {
 	if logging == nil {
-		return Streams{true, true}
+		return streams{true, true}
 	}
-	return Streams{
+	return streams{
 		Stdout: *logging == "stdout" || *logging == "stdoutAndStderr",
 		Stderr: *logging == "stderr" || *logging == "stdoutAndStderr",
 	}
 }
 
-// Output takes a command's streams: keeps both and shows them, line by line, in Pulumi's
+// captured takes a command's streams: keeps both and shows them, line by line, in Pulumi's
 // output.
-type Output struct {
+type captured struct {
 	Stdout, Stderr io.Writer
 
 	stdout, stderr, both locked
 	lines                []*lineLogger
 }
 
-// NewOutput shows what it is given through the logger of ctx.
-func NewOutput(ctx context.Context, shown Streams) *Output {
-	o := &Output{}
+// newOutput shows what it is given through the logger of ctx.
+func newOutput(ctx context.Context, shown streams) *captured {
+	o := &captured{}
 	o.Stdout = o.stream(ctx, &o.stdout, shown.Stdout)
 	o.Stderr = o.stream(ctx, &o.stderr, shown.Stderr)
 	return o
 }
 
-func (o *Output) stream(ctx context.Context, keep *locked, show bool) io.Writer {
+func (o *captured) stream(ctx context.Context, keep *locked, show bool) io.Writer {
 	if !show {
 		return io.MultiWriter(keep, &o.both)
 	}
@@ -57,7 +57,7 @@ func (o *Output) stream(ctx context.Context, keep *locked, show bool) io.Writer 
 }
 
 // Result is the whole of both streams, without the last line's end.
-func (o *Output) Result() (stdout, stderr string) {
+func (o *captured) Result() (stdout, stderr string) {
 	for _, line := range o.lines {
 		line.flush()
 	}
@@ -65,7 +65,7 @@ func (o *Output) Result() (stdout, stderr string) {
 }
 
 // Failed is the error of a command that ended badly: what it was, why, and its last words.
-func (o *Output) Failed(command string, cause error) error {
+func (o *captured) Failed(command string, cause error) error {
 	_, words := o.Result()
 	if strings.TrimSpace(words) == "" {
 		words = o.both.String()
@@ -81,8 +81,8 @@ func (o *Output) Failed(command string, cause error) error {
 	return fmt.Errorf("running %q: %w\n%s", first, cause, strings.Join(lines, "\n"))
 }
 
-// Previous are the variables with the output of the command before this one.
-func Previous(wanted *bool, stdout, stderr string) map[string]string {
+// previous are the variables with the output of the command before this one.
+func previous(wanted *bool, stdout, stderr string) map[string]string {
 	result := map[string]string{}
 	if wanted != nil && !*wanted {
 		return result
