@@ -22,7 +22,7 @@ from guest import consul
 from lab.errors import told
 from labmachine.emulator import emulator
 from labmachine.image import machine_image
-from plugins.build import tools
+from plugins.build import tools, users_own
 
 LOGS = PROJECT / ".lab" / "build"
 SILENT_S = 5.0  # what is in the cache is found within that
@@ -64,10 +64,15 @@ PARTS: Mapping[str, Part] = MappingProxyType({
 def build(stack: str) -> None:
     """Build what the cache lacks; says nothing when it has all.
 
+    But of a Pulumi of the user's that can't be used it says why.
+
     Raises:
         CommandFailed: a part failed; the others have been ended, what they had finished is kept.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
+    own = users_own()
+    if own.cli and not own.programs:
+        print(f"pulumi {own.why}", file=sys.stderr)
     began = time.monotonic()
     with ending_together() as end, ThreadPoolExecutor(len(PARTS)) as threads:
         running = {name: threads.submit(_build_part, name, stack) for name in PARTS}

@@ -26,6 +26,7 @@ from lab.snapshots import project_commit
 from labmachine import machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
 from labmachine.state import State
+from plugins.build import users_own
 
 # Programs the project calls, and the Debian package each is in; make up installs these.
 PROGRAMS = {
@@ -86,6 +87,7 @@ def _this_machine() -> Iterator[Finding]:
         yield Finding(program, bool(path), path or "missing", f"apt-get install {package}")
     go = shutil.which("go", path=search_path())
     yield Finding("go", bool(go), go or "missing", "./setup.sh")
+    yield Finding("pulumi", True, users_own().why)
     cache = cache_folder()
     there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free

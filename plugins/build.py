@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def tools() -> Path:
     Raises:
         CommandFailed: if Go is missing, a module can't be fetched, or a build fails.
     """
-    programs = users_own() or _built()
+    programs = users_own().programs or _built()
     name = "pulumi-bin-" + digest(*(str(path) for path in programs))
 
     def assemble(folder: Path) -> None:
@@ -137,8 +138,17 @@ def _users_credentials() -> Path | None:
     return folder if current else None
 
 
-def users_own() -> list[Path]:
-    """The CLI and language host on PATH, if they are there and new enough; else nothing.
+@dataclass(frozen=True)
+class Own:
+    """The user's own Pulumi: its CLI if there is one, the programs if they are used, and why."""
+
+    cli: Path | None
+    programs: tuple[Path, ...]
+    why: str
+
+
+def users_own() -> Own:
+    """The CLI and language host on PATH, which are used if they are there and new enough.
 
     New enough is: the same major version as the one built here and not older, because
     older ones were not tried with these SDKs.
@@ -147,17 +157,23 @@ def users_own() -> list[Path]:
     own = Path(sys.prefix) / "bin"
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     search = os.pathsep.join(each for each in folders if Path(each).resolve() != own.resolve())
-    found = [shutil.which(name, path=search) for name in ("pulumi", *LANGUAGE_HOST)]
-    paths = [Path(path).resolve() for path in found if path is not None]
-    if len(paths) != len(found) or paths[0].is_relative_to(cache_root()):
-        return []
+    found = {name: shutil.which(name, path=search) for name in ("pulumi", *LANGUAGE_HOST)}
+    cli = Path(found["pulumi"]).resolve() if found["pulumi"] else None
+    if cli is None or cli.is_relative_to(cache_root()):
+        return Own(None, (), f"{CLI}, built here: there is none of yours on PATH")
+    if missing := [name for name, path in found.items() if path is None]:
+        return Own(cli, (), f"{CLI}, built here: yours ({cli}) lacks {', '.join(missing)}")
     try:
-        text = run([paths[0], "version"], env={**own_environment(), "PULUMI_HOME": str(home())})
+        text = run([cli, "version"], env={**own_environment(), "PULUMI_HOME": str(home())})
     except CommandFailed:
-        return []
+        return Own(cli, (), f"{CLI}, built here: yours ({cli}) doesn't tell its version")
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     wanted = [int(number) for number in CLI.split(".")]
-    return paths if numbers[:1] == wanted[:1] and numbers >= wanted else []
+    if numbers[:1] != wanted[:1] or numbers < wanted:
+        least = f"{CLI} or newer of version {wanted[0]} is taken"
+        return Own(cli, (), f"{CLI}, built here: yours ({cli}) is {text.strip()}; {least}")
+    programs = tuple(Path(path).resolve() for path in found.values() if path is not None)
+    return Own(cli, programs, f"{text.strip()}, yours: {cli}")
 
 
 def _built() -> list[Path]:

@@ -9,6 +9,7 @@ import pytest
 
 from artefacts import CommandFailed, run
 from lab import build
+from plugins.build import Own
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(build, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(build, "SILENT_S", 0.5)
     monkeypatch.setattr(build, "REPORT_S", 0.5)
+    monkeypatch.setattr(build, "users_own", lambda: Own(None, (), "none"))
 
 
 def _parts(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
@@ -37,6 +39,15 @@ def test_nothing_is_said_when_all_is_there(
     _parts(monkeypatch, one="true", two=two)
     build.build("mini")
     assert capfd.readouterr() == ("", "")
+
+
+def test_of_an_own_pulumi_that_is_too_old_one_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _parts(monkeypatch, one="true")
+    monkeypatch.setattr(build, "users_own", lambda: Own(Path("/bin/pulumi"), (), "too old"))
+    build.build("mini")
+    assert capfd.readouterr() == ("", "pulumi too old\n")
 
 
 def test_it_is_told_what_is_built_and_how_long_it_takes(

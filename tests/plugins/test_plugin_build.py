@@ -95,6 +95,14 @@ def test_the_users_pulumi_is_used_if_it_is_new_enough(
         (folder / name).write_text(f"#!/bin/sh\necho {version}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    assert bool(users_own()) == fits
-    (folder / LANGUAGE_HOST[0]).unlink()
-    assert users_own() == []  # it would have to be downloaded
+    found = users_own()
+    assert bool(found.programs) == fits
+    assert found.cli == folder / "pulumi"
+    assert version in found.why
+    assert ("built here" in found.why) is not fits
+    (folder / LANGUAGE_HOST[0]).unlink()  # it would have to be downloaded
+    found = users_own()
+    assert found.programs == ()
+    assert f"lacks {LANGUAGE_HOST[0]}" in found.why
+    (folder / "pulumi").unlink()
+    assert (users_own().cli, users_own().programs) == (None, ())
