@@ -143,7 +143,7 @@ test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary
 	.venv/bin/pytest tests/hosts -m hosts -s --durations=0
 
 test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared, raises the small rack, is given back; Debian 13 is prepared; needs root
-	.venv/bin/pytest tests/vm/test_host.py tests/vm/test_other_host.py -m host -s -x --durations=0
+	.venv/bin/pytest tests/vm/test_host.py tests/vm/test_other_host.py tests/vm/test_host_kvm.py -m host -s -x --durations=0
 
 test-intel: built ## an emulated Intel machine: lab machine, node and guest inside one another on its VMX; raises no rack
 	.venv/bin/pytest tests/intel -m intel -s --durations=0

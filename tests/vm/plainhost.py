@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from artefacts import CommandFailed, cached, digest, run
+from artefacts import CommandFailed, cache_root, cached, digest, run
 from artefacts.debian import Apt, Lock, debian_sources
+from artefacts.environment import PROJECT
 from artefacts.namespace import as_root, remove_tree
 from config.addressing import LAB_UPLINK
 from equipment import HOST_PACKAGES
@@ -28,6 +29,10 @@ SYSTEM = (
     "systemd-sysv", "systemd-timesyncd", "dbus", "udev", "kmod", "procps", "apparmor",
     "linux-image-cloud-amd64", "initramfs-tools", "openssh-server", "iproute2",
 )  # fmt: skip
+# What a user of this project has installed; no compilers, as all that is built comes with it.
+USERS = (
+    "openssh-client", "python3", "qemu-utils", "xsltproc", "mtools", "dosfstools", "syslinux",
+)  # fmt: skip
 BASE = ("?essential", "?priority(required)", "apt")
 DEBS = "srv/debs"  # its mirror: there is no network in which a test could ask one
 NETWORK = f"""[Match]
@@ -38,7 +43,13 @@ Gateway={LAB_UPLINK[2]}
 """
 KERNEL_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet loglevel=4"
 DISK_SIZE, MEMORY_MB, CORES = "10G", 8192, 2
-SERIALS = ("disk1", "disk2")
+SERIALS, USERS_DISK = ("disk1", "disk2"), "users"
+# of the cache, what is needed to raise a rack; of the heavy ones the one that was used last
+ARTEFACTS = (
+    "alpine-key", "alpine-wheel", "boot", "emulator", "image", "kernel", "labmachine", "release",
+    "tools", "virtualbmc",
+)  # fmt: skip
+HEAVY = ("emulator", "labmachine", "release")
 BOOT_S = 600.0
 CLONE_NEWNS = 0x00020000  # unshare(2)
 
@@ -60,7 +71,7 @@ def _build(folder: Path, release: str) -> None:
         apt = Apt(Path(scratch) / "apt", sources)
         # apart, as two of them are two ways to keep the time
         found = dict.fromkeys(
-            each for part in (SYSTEM, HOST_PACKAGES) for each in apt.resolve(*BASE, *part)
+            each for part in (SYSTEM, HOST_PACKAGES, USERS) for each in apt.resolve(*BASE, *part)
         )
         Lock("", tuple(found)).repository(debs, sources, release)
     network = folder / "80-eth0.network"
@@ -113,16 +124,39 @@ class PlainHost:
         run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", folder / "system"])
         for serial in SERIALS:
             run(["truncate", "-s", "4G", folder / serial])
+        self._disks = [("system", "qcow2"), *((serial, "raw") for serial in SERIALS)]
         self._qemu: subprocess.Popen[bytes] | None = None
+
+    def bring_users(self) -> None:
+        """Give it this project with its Python environment and its artefacts, as a disk USERS_DISK.
+
+        To be called while it is off. At the same paths, as an environment's programs name them.
+        """
+        tree = self._folder / "users"
+        tracked = run(["git", "ls-files", "-z"], cwd=PROJECT).strip("\0").split("\0")
+        for name in tracked:
+            (tree / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, tree / "project" / name, follow_symlinks=False)
+        shutil.copytree(PROJECT / ".venv", tree / "project/.venv", symlinks=True)
+        for kind in ARTEFACTS:
+            newest = sorted(
+                (cache_root() / kind).glob("[!.]*"), key=lambda each: each.stat().st_mtime
+            )
+            for each in newest[-1:] if kind in HEAVY else newest:
+                shutil.copytree(each, tree / "cache" / kind / each.name, symlinks=True)
+        disk = self._folder / USERS_DISK
+        run(["truncate", "-s", "6G", disk])
+        run(["mkfs.ext4", "-q", "-m", "0", "-d", tree, disk])
+        shutil.rmtree(tree)
+        self._disks.append((USERS_DISK, "raw"))
 
     def start(self) -> None:
         """Switch it on, and wait until its sshd answers."""
-        disks = [("system", "qcow2"), *((serial, "raw") for serial in SERIALS)]
         argv = [
             PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35", *ACCELERATION["tcg"], "-smp", str(CORES), "-m", f"{MEMORY_MB}M",
             "-kernel", str(self._image / "vmlinuz"), "-initrd", "initrd", "-append", KERNEL_LINE,
-            *[part for name, kind in disks for part in (
+            *[part for name, kind in self._disks for part in (
                 "-drive", f"if=none,id={name},file={name},format={kind},discard=unmap",
                 "-device", f"virtio-blk-pci,drive={name},serial={name}",
             )],
