@@ -20,7 +20,7 @@ CASES = {
     "overlapping networks": ("preview", MINI.replace("10.77.2.0", "10.77.1.0"), {}, "overlaps isp"),
     "an unknown key": ("up", MINI.replace("level: 1", "levl: 1"), {}, "did you mean 'level'?"),
     "no YAML": ("up", "array: [", {}, "nothing was created"),
-    "a bad option": ("preview", MINI, {"cpu": "fast"}, "pulumi config rm lab:cpu"),
+    "a bad option": ("preview", MINI, {"timing": "fast"}, "pulumi config rm lab:timing"),
     "no lab machine": ("up", MINI, {"machine": NOBODY}, "the lab machine must answer"),
 }
 
