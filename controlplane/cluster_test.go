@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -35,6 +36,18 @@ func certificate(name string) tlsConfig {
 		filepath.Join(folder, "key.pem"), os.Getenv("SERVER_NAME")}
 }
 
+// timing is a number that the environment has, as a rack's profile says it (config/consul.py), or another one.
+func timing(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	number, err := strconv.Atoi(text)
+	must(t, err)
+	return number
+}
+
 // startAgent starts consul as the founder (with a vote) or as another server.
 func startAgent(t *testing.T, address string, own tlsConfig, founder bool) *os.Process {
 	t.Helper()
@@ -52,7 +65,7 @@ func startAgent(t *testing.T, address string, own tlsConfig, founder bool) *os.P
 		"acl": map[string]any{"enabled": true, "default_policy": "deny",
 			"tokens": map[string]string{"initial_management": management, "agent": management}},
 		"autopilot":   map[string]any{"last_contact_threshold": "1ns", "server_stabilization_time": "3s"},
-		"performance": map[string]int{"raft_multiplier": 1},
+		"performance": map[string]int{"raft_multiplier": timing(t, "RAFT_MULTIPLIER", 1)},
 	}
 	if founder {
 		settings["bootstrap_expect"] = 1
@@ -101,7 +114,8 @@ func threeServers(t *testing.T, ctx context.Context) *cluster {
 	made := &cluster{map[string]*os.Process{}, map[string]*timedGate{}, map[string]*daemon{}, map[string]chan struct{}{}, atomic.Value{}}
 	for _, name := range []string{"a", "b", "c"} {
 		c := serverConfig(t, name)
-		c.Address, c.Servers, c.Founder, c.PeerPort, c.ProofSeconds = servers[name], servers, name == "a", 8180, 2
+		c.Address, c.Servers, c.Founder, c.PeerPort = servers[name], servers, name == "a", 8180
+		c.ProofSeconds = timing(t, "PROOF_SECONDS", 2)
 		c.TLS = certificate(name)
 		agent, disk := startAgent(t, c.Address, c.TLS, c.Founder), make(chan struct{}, 1)
 		if c.Founder {
