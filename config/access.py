@@ -52,13 +52,11 @@ class LabMachine:
 
     @classmethod
     def parse(cls, text: str, stack: str) -> Self:
-        """Read a stack's `lab:machine`: "local" or "ssh://[user@]host[:port]".
+        """Read a stack's `lab:machine` where it is "ssh://[user@]host[:port]".
 
         Raises:
             ConfigError: for anything else.
         """
-        if text == "local":
-            return cls(host=None)
         try:
             parts = urlsplit(text)
             port = parts.port  # ValueError: no number, or none of a port

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from config import access, checks, files, names, profile, secrets, stacks, users_ssh
+from config import access, checks, files, local, names, profile, secrets, stacks, users_ssh
 from config.access import LabMachine
 from config.errors import ConfigError, Problem, Refused
 from config.labmachine import load_labmachine
@@ -24,7 +24,7 @@ from config.topology import Guest, Machine, Topology
 PROJECT = stacks.PROJECT
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
 HARDWARE = "hardware.json"  # in it: what the virtual one was last started with
-VIRTUAL = "virtual"
+VIRTUAL, LOCAL = "virtual", "local"
 SWITCHES, ON_OR_OFF = ("start", "keep"), ("true", "false")  # the launcher acts on them
 BMC_USER = "admin"
 
@@ -50,7 +50,7 @@ class Settings:
         """What to do where the lab machine is silent."""
         if self.virtual:
             return "start it: lab machine up"
-        if self.lab.host is None:
+        if self.lab.host is None or local.is_by_ssh(self.lab):
             return f"look what it lacks: lab --stack {self.stack} host check"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
@@ -125,6 +125,8 @@ class Settings:
         files.write(self.folder / "id_ecdsa", self.admin_key.private)
         keys = {name: self.host_key(name).public for name in self.topology.machines}
         files.write(self.folder / "known_hosts", access.known_hosts(keys))
+        if local.is_by_ssh(self.lab):
+            local.write_access()
         lab = users_ssh.resolved(self.lab)
         config = access.ssh_config(lab, self.topology, self.folder)
         files.write(self.folder / "ssh_config", config)
@@ -216,7 +218,9 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
             known_hosts=MACHINE_FOLDER / "known_hosts",
         )
     else:
-        lab, found = LabMachine.parse(machine, stack), profile.KVM
+        here = machine == LOCAL
+        lab = local.lab_machine() if here else LabMachine.parse(machine, stack)
+        found = profile.KVM
     found = profile.of_stack(stack, option, found)
     for name in SWITCHES:
         if (value := option(name) or "false") not in ON_OR_OFF:

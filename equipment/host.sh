@@ -14,7 +14,8 @@
 #     held|VOLUME|DEVICE             a rack's volume, and what the lab machine has made of it
 #     rack|GROUP                     a rack's volume group
 #   host.sh install PACKAGE...       with apt; notes what that adds and removes
-#   host.sh purge                    takes that back
+#   host.sh purge [KEY]              takes that back, and lets the key in no more
+#   host.sh admit KEY                lets a key in as root: a line of authorized_keys, sshd(8)
 #   host.sh start UNIT...            now, and with the machine
 #   host.sh lay                      the files in the tar on standard input, and heeds them
 #   host.sh take PATH...             removes these
@@ -23,6 +24,7 @@
 set -eu
 
 notes=/var/lib/rack-lab
+keys=/root/.ssh/authorized_keys
 pages=/proc/sys/vm/nr_overcommit_hugepages
 
 refuse() {
@@ -118,7 +120,20 @@ changed() {
     rm $notes/now
 }
 
+admit() {
+    has sshd || install openssh-server
+    mkdir -p "${keys%/*}"
+    touch $keys
+    chmod 700 "${keys%/*}"
+    chmod 600 $keys
+    grep -qxF "$1" $keys || echo "$1" >>$keys
+}
+
 purge() {
+    if [ $# -gt 0 ] && grep -qxF "$1" $keys; then
+        others=$(grep -vxF "$1" $keys || true)
+        echo "$others" >$keys
+    fi
     note
     [ -s $notes/packages ] || return 0
     back=$(sed -n 's/^-\(.*\)/\1+/p' $notes/packages)
@@ -182,6 +197,6 @@ release() {
 action=$1
 shift
 case $action in
-    look | install | purge | start | lay | take | nest | release) "$action" "$@" ;;
+    look | install | admit | purge | start | lay | take | nest | release) "$action" "$@" ;;
     *) refuse "host.sh: no action $action" ;;
 esac

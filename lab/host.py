@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import equipment
-from artefacts import CommandFailed, pack_tree, step
-from config import access
+from artefacts import CommandFailed, pack_tree, run, step
+from artefacts.environment import users_environment
+from config import access, local
 from config.errors import ConfigError, Problem
 from config.settings import Settings
 from equipment import virtualbmc
@@ -145,6 +146,18 @@ def require_prepared(settings: Settings) -> None:
         raise ConfigError(f"the lab machine {settings.lab.name}", problems)
 
 
+def letting_in(settings: Settings) -> Change | None:
+    """What lets the user be root of this machine, where it is the lab machine and he isn't yet."""
+    if not local.is_by_ssh(settings.lab):
+        return None
+    try:
+        ask(settings, access.LAB_MACHINE, ["true"], timeout_s=LOOK_S)
+    except CommandFailed:
+        title = f"letting this project's key in as root, from {local.ADDRESS} alone, by sudo"
+        return Change(title, _ADMIT, (local.authorized_line(),))
+    return None
+
+
 def changes(settings: Settings, host: Host) -> list[Change]:
     """What would meet the requirements that aren't, each once, in the order to do it."""
     wanted = [each.change for each in findings(settings, host) if not each.fine]
@@ -157,6 +170,10 @@ def change(settings: Settings, wanted: Change) -> None:
     Raises:
         CommandFailed: with the last words of what failed there.
     """
+    if wanted.action == _ADMIT:
+        run(["sudo", *_command(wanted.action, *wanted.words)], env=users_environment(), shown=True)
+        settings.write_access()  # its sshd may be new
+        return
     with step(wanted.title):
         stdin = tree() if wanted.action == _LAY.action else None
         _do(settings, wanted.action, *wanted.words, stdin=stdin)
@@ -175,9 +192,12 @@ def undoing(settings: Settings, host: Host) -> list[Change]:
         problem = Problem("racks", named, rule, remedy)
         raise ConfigError(f"the lab machine {settings.lab.name}", [problem])
     laid = (*sums(), virtualbmc.FOLDER)
+    key = (local.authorized_line(),) if local.is_by_ssh(settings.lab) else ()
     return [
         Change("removing the files, and setting huge pages back", "take", laid),
-        Change("removing the packages that were added, with what was removed for them", "purge"),
+        Change(
+            "removing the packages that were added, with what was removed for them", "purge", key
+        ),
     ]
 
 
@@ -265,6 +285,7 @@ def _held(host: Host) -> Finding:
     )  # fmt: skip
 
 
+_ADMIT = "admit"
 _LAY = Change("laying its files and VirtualBMC (the initramfs is made anew)", "lay")
 
 
@@ -275,8 +296,12 @@ def _do(
     stdin: bytes | None = None,
     timeout_s: float | None = None,
 ) -> str:
-    command = ["sh", "-c", SCRIPT.read_text(), "host.sh", action, *words]
+    command = _command(action, *words)
     return ask(settings, access.LAB_MACHINE, command, stdin=stdin, timeout_s=timeout_s)
+
+
+def _command(action: str, *words: str) -> list[str]:
+    return ["sh", "-c", SCRIPT.read_text(), "host.sh", action, *words]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

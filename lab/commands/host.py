@@ -1,5 +1,6 @@
 """Commands about a real lab machine: what it lacks for racks, and giving it that."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from config.settings import Settings
 from lab import host, survey
 from lab.commands.context import chosen, confirm, print_findings, screen
-from lab.finding import Finding
+from lab.finding import Change, Finding
 
 host_app = typer.Typer(
     no_args_is_help=True, help="A real lab machine, lab:machine ssh://… or local."
@@ -40,14 +41,11 @@ def prepare(
     settings = _real(context)
     if settings is None:
         return
+    if not undo and (admission := host.letting_in(settings)):
+        _change(settings, [admission], yes=yes)
     found = host.look(settings)
     wanted = host.undoing(settings, found) if undo else host.changes(settings, found)
-    for each in wanted:
-        screen.print(f"→ {each.title}", highlight=False, soft_wrap=True)
-    if wanted and not yes:
-        confirm(f"Change that on {settings.lab.name}?")
-    for each in wanted:
-        host.change(settings, each)
+    _change(settings, wanted, yes=yes)
     if undo:
         return
     if not wanted:
@@ -55,6 +53,16 @@ def prepare(
     left = [each for each in host.findings(settings, host.look(settings)) if not each.fine]
     print_findings(left)
     raise typer.Exit(1 if left else 0)
+
+
+def _change(settings: Settings, wanted: Sequence[Change], *, yes: bool) -> None:
+    """Show the changes, ask, and make them."""
+    for each in wanted:
+        screen.print(f"→ {each.title}", highlight=False, soft_wrap=True)
+    if wanted and not yes:
+        confirm(f"Change that on {settings.lab.name}?")
+    for each in wanted:
+        host.change(settings, each)
 
 
 def _real(context: typer.Context) -> Settings | None:

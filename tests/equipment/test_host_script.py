@@ -26,7 +26,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.packages, self.calls = folder / "packages", folder / "calls"
-        self.notes = folder / "notes"
+        self.notes, self.keys = folder / "notes", folder / "ssh" / "authorized_keys"
         self._folder = folder
         self.packages.write_text("".join(f"{each}\n" for each in AT_FIRST))
         for name, text in PROGRAMS.items():
@@ -36,7 +36,9 @@ class Machine:
     def run(self, *words: str, dies: bool = False) -> "subprocess.CompletedProcess[str]":
         """Have host.sh do that; `dies`: it is killed right after apt."""
         self.calls.write_text("")
-        script = (FOLDER / "host.sh").read_text().replace("/var/lib/rack-lab", str(self.notes))
+        script = (FOLDER / "host.sh").read_text()
+        for there, here in (("/var/lib/rack-lab", self.notes), ("/root/.ssh", self.keys.parent)):
+            script = script.replace(there, str(here))
         found = {
             "PATH": f"{self._folder}:{os.environ['PATH']}", "LIST": str(self.packages),
             "CALLS": str(self.calls), "AFTER": " ".join(WITH_OURS), "DIES": "1" if dies else "",
@@ -82,6 +84,22 @@ def test_one_that_was_killed_is_taken_back_too(machine: Machine) -> None:
     assert machine.run("install", "lvm2", dies=True).returncode != 0
     assert machine.run("purge").returncode == 0
     assert "systemd-timesyncd+" in machine.calls.read_text()
+
+
+def test_a_key_is_let_in_once_and_no_more(machine: Machine) -> None:
+    key, users = 'from="127.0.0.1" ecdsa-sha2-nistp256 AAAA+/= rack-lab', "ssh-ed25519 BBBB user"
+    sshd = machine.calls.with_name("sshd")
+    sshd.write_text("#!/bin/sh\n")
+    sshd.chmod(0o755)
+    machine.keys.parent.mkdir()
+    machine.keys.write_text(f"{users}\n")
+    for _ in range(2):
+        assert machine.run("admit", key).returncode == 0
+        assert machine.keys.read_text() == f"{users}\n{key}\n"
+    assert machine.keys.stat().st_mode & 0o777 == 0o600
+    for _ in range(2):
+        assert machine.run("purge", key).returncode == 0
+        assert machine.keys.read_text() == f"{users}\n"
 
 
 def test_an_unknown_action_is_refused(machine: Machine) -> None:

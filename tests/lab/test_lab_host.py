@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import equipment
+from artefacts import CommandFailed
+from config import local
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
@@ -112,6 +114,29 @@ def test_virtualbmc_s_last_file_is_laid_last(
     assert names[-1] == str(last).lstrip("/")
     assert owners == {(0, 0)}
     assert set(host.sums()) < {f"/{name}" for name in names}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_who_isn_t_root_of_this_machine_is_let_in_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool
+) -> None:
+    def ask(*_words: object, **_options: object) -> str:
+        if not answers:
+            raise CommandFailed("ssh: exit code 255")
+        return ""
+
+    monkeypatch.setattr(host, "ask", ask)
+    monkeypatch.setattr(local, "FOLDER", tmp_path)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert host.letting_in(SETTINGS) is None  # it is another machine
+    here = replace(SETTINGS, lab=local.lab_machine())
+    admission = host.letting_in(here)
+    assert (admission is None) == answers
+    if admission:
+        assert admission.words == (local.authorized_line(),)
+        assert "sudo" in admission.title
+    *_, purge = host.undoing(here, read(PREPARED))
+    assert purge.words == (local.authorized_line(),)
 
 
 def test_host_knows_nothing_at_first() -> None:

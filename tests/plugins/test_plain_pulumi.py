@@ -10,6 +10,8 @@ import pytest
 
 from artefacts import cache_root
 from config.settings import PROJECT, stack_folder
+from equipment import HOST_PACKAGES, HOST_UNITS
+from lab import host
 from lab.pulumi_cli import pulumi
 from plugins.build import WITHOUT_ATTRIBUTES
 
@@ -133,11 +135,17 @@ def test_the_passphrase_is_the_user_s_from_the_first_command_on(start: Start) ->
     assert "was made with another passphrase" in shown
 
 
-# In ssh's place: the lab machine says that it has a rack of stack plain-one.
-FOUND = """#!/bin/sh
-cat >/dev/null
-echo "bridge|b|rack-lab.plain-one"
-"""
+# In ssh's place: the lab machine has all it needs, and a rack of stack plain-one.
+FOUND = "#!/bin/sh\ncat >/dev/null\n" + "".join(
+    f"echo '{line}'\n"
+    for line in (
+        "root|0", "system|debian|12", "kvm|svm|yes|1",
+        f"pages|{host.LEAST_PAGES}", "virtualbmc|yes", "bridge|b|rack-lab.plain-one",
+        *(f"package|{name}|99" for name in HOST_PACKAGES),
+        *(f"unit|{name}|active" for name in HOST_UNITS),
+        *(f"file|{path}|{sha256}" for path, sha256 in host.sums().items()),
+    )
+)  # fmt: skip
 
 
 def test_a_rack_that_this_state_doesn_t_have_is_refused_before_the_first_resource(
