@@ -27,8 +27,8 @@ TIMERS = ("+tsc-deadline", "+x2apic")
 INSTRUCTIONS = (
     "+ssse3", "+sse4.1", "+sse4.2", "+popcnt", "+aes", "+pclmuldq", "+sha-ni"
 )  # fmt: skip
-# A node's CPU runs guests by what the lab machine's vendor has. Intel's models lack AMD's nested page
-# tables, without which an emulated SVM starts no guest and each other one is slow.
+# A node's CPU runs guests by what the lab machine's vendor has. Intel's models lack AMD's nested
+# page tables, without which an emulated SVM starts no guest and each other one is slow.
 VIRTUALISATION = ("?vmx", "?svm", "?npt", "?nrip-save")
 
 
