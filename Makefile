@@ -111,7 +111,7 @@ bench-graph: setup ## first previews of racks of 8 to 1000 servers, without mach
 bench-rack: setup ## what a raised rack costs and bears; PART=memory, throughput, pauses or boots
 	@.venv/bin/python tests/bench/bench_rack.py $(PART)
 
-bench-takeover: setup ## how soon another server serves, by the timing of each profile; on loopback, no machine
+bench-takeover: setup ## how soon another server serves, by the timing of profile kvm; on loopback, no machine
 	@.venv/bin/python tests/bench/bench_takeover.py
 
 bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, side by side
