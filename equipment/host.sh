@@ -142,6 +142,7 @@ purge() {
     apt-get --quiet --quiet --yes --no-install-recommends purge \
         $(installed $(sed -n 's/^+//p' $notes/packages) | cut -d '|' -f 1) $back >&2
     rm $notes/packages
+    rmdir --ignore-fail-on-non-empty $notes
 }
 
 start() {

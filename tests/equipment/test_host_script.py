@@ -68,6 +68,7 @@ def test_what_apt_adds_and_removes_is_noted_and_taken_back(machine: Machine) -> 
     assert machine.run("purge").returncode == 0
     (purge,) = machine.calls.read_text().splitlines()
     assert purge.endswith(" purge chrony lvm2 systemd-timesyncd+")
+    assert not machine.notes.exists()
     assert machine.run("purge").returncode == 0
     assert machine.calls.read_text() == ""
 
