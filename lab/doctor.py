@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from artefacts.cache import cache_folder
@@ -70,8 +71,6 @@ def report(settings: Settings) -> Iterator[str]:
     state = State()
     if state.hardware.exists():
         yield f"the virtual lab machine was last started with {state.hardware.read_text()}"
-    if not settings.virtual:
-        yield f"the real lab machine has: {host.look(settings)}"
     names = {settings.lab.name: "(its name)", str(PROJECT): ".", str(Path.home()): "~"}
     for each in examine(settings):
         mark = "fine" if each.fine else "NOT FINE"
@@ -79,6 +78,9 @@ def report(settings: Settings) -> Iterator[str]:
         for own, shown in names.items():
             line = line.replace(own, shown)
         yield line
+    if not settings.virtual:
+        with suppress(ConfigError):  # it doesn't answer, as a finding tells
+            yield f"the real lab machine has: {host.look(settings)}"
 
 
 def _this_machine() -> Iterator[Finding]:
@@ -146,7 +148,7 @@ def _real(settings: Settings) -> Iterator[Finding]:
         (problem,) = error.problems
         yield Finding(about, False, problem.rule, problem.remedy)
         return
-    bad = [each for each in host.findings(settings, found) if not each.fine]
+    bad = host.lacking(settings, found)
     if not bad:
         yield Finding(about, True, "reached, has all it needs")
     prepare = f"lab --stack {settings.stack} host prepare"

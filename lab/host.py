@@ -130,6 +130,11 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
     yield _held(host)
 
 
+def lacking(settings: Settings, host: Host) -> list[Finding]:
+    """The requirements that aren't met."""
+    return [each for each in findings(settings, host) if not each.fine]
+
+
 def require_prepared(settings: Settings) -> None:
     """Refuse a real lab machine that lacks something; nothing was written there.
 
@@ -139,8 +144,7 @@ def require_prepared(settings: Settings) -> None:
     prepare = f"prepare it: lab --stack {settings.stack} host prepare"
     problems = [
         Problem(each.about, each.found, each.remedy, prepare if each.change else each.remedy)
-        for each in findings(settings, look(settings))
-        if not each.fine
+        for each in lacking(settings, look(settings))
     ]
     if problems:
         raise ConfigError(f"the lab machine {settings.lab.name}", problems)
@@ -160,7 +164,7 @@ def letting_in(settings: Settings) -> Change | None:
 
 def changes(settings: Settings, host: Host) -> list[Change]:
     """What would meet the requirements that aren't, each once, in the order to do it."""
-    wanted = [each.change for each in findings(settings, host) if not each.fine]
+    wanted = (each.change for each in lacking(settings, host))
     return list(dict.fromkeys(each for each in wanted if each))
 
 

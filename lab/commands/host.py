@@ -50,7 +50,7 @@ def prepare(
         return
     if not wanted:
         screen.print(f"Nothing to change on {settings.lab.name}.", highlight=False)
-    left = [each for each in host.findings(settings, host.look(settings)) if not each.fine]
+    left = host.lacking(settings, host.look(settings))
     print_findings(left)
     raise typer.Exit(1 if left else 0)
 

@@ -147,6 +147,19 @@ def test_a_report_has_what_its_readers_need_and_no_names(
         assert wanted in text
 
 
+def test_a_report_of_a_machine_that_is_silent_tells_that(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(settings: Settings) -> host.Host:
+        raise silent(settings, CommandFailed("ssh: exit code 255\n  | no route to host"))
+
+    monkeypatch.setattr(host, "look", look)
+    real = replace(settings, lab=LabMachine("secret-host"), memory=None)
+    text = "\n".join(doctor.report(real))
+    assert "NOT FINE: lab machine (its name): the lab machine must answer: no route to host" in text
+    assert "the real lab machine has" not in text
+
+
 def test_it_shows_each_value_of_the_profile_and_where_it_is_from(settings: Settings) -> None:
     set_one = replace(settings, profile=replace(EMULATED, timing=PROMPT))
     found = {each.about: each.found for each in doctor.examine(set_one)}
