@@ -7,6 +7,7 @@ putting the boot files and images into a tree to those who make one.
 import gzip
 import hashlib
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from alpine import cpio, kernel, kernelbuild
@@ -49,18 +50,23 @@ def _build(work: Path) -> None:
         (work / f"{name}.sha256").write_text(f"{sha256}\n")
 
 
-def _archive(scratch: Path) -> bytes:
-    root = wheel_root()
-    archive = cpio.Archive()
-    for folder in FOLDERS:
+def busybox(folders: Iterable[str], applets: Iterable[str]) -> cpio.Archive:
+    """What an initramfs begins with: folders, two devices, busybox with its library, applets."""
+    root, archive = wheel_root(), cpio.Archive()
+    for folder in folders:
         archive.folder(folder)
     archive.device("dev/console")
     archive.device("dev/null")
     archive.file(LOADER, (root / LOADER).read_bytes(), executable=True)
     archive.link("lib/libc.musl-x86_64.so.1", Path(LOADER).name)
     archive.file("bin/busybox", (root / "bin/busybox").read_bytes(), executable=True)
-    for applet in lines(SOURCE / "applets"):
+    for applet in applets:
         archive.link(f"bin/{applet}", "busybox")
+    return archive
+
+
+def _archive(scratch: Path) -> bytes:
+    archive = busybox(FOLDERS, lines(SOURCE / "applets"))
     archive.file("init", (SOURCE / "init").read_bytes(), executable=True)
     archive.file("lease", (SOURCE / "lease").read_bytes(), executable=True)
     _add_modules(archive, scratch)

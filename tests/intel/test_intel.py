@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from bochs import boot
 
-from alpine import cpio, kernel, kernelbuild
+from alpine import kernel, kernelbuild
 from alpine.image import role_image
-from alpine.initramfs import LOADER
+from alpine.initramfs import busybox
 from alpine.stick import write_stick
-from alpine.wheel import wheel_root
 from artefacts import run
 from config.labmachine import load_labmachine
 from config.profile import KVM, Cpu
@@ -95,16 +94,7 @@ def _initramfs(
     fs: Path | None = None,
 ) -> bytes:  # fmt: skip
     """What a level boots: busybox, the modules that its kernel has of those wanted, `init`."""
-    archive, programs = cpio.Archive(), wheel_root()
-    for each in ("bin", "dev", "lib", "mnt", "proc", "sys"):
-        archive.folder(each)
-    archive.device("dev/console")
-    archive.device("dev/null")
-    archive.file(LOADER, (programs / LOADER).read_bytes(), executable=True)
-    archive.link("lib/libc.musl-x86_64.so.1", Path(LOADER).name)
-    archive.file("bin/busybox", (programs / "bin/busybox").read_bytes(), executable=True)
-    for applet in APPLETS:
-        archive.link(f"bin/{applet}", "busybox")
+    archive = busybox(("bin", "dev", "lib", "mnt", "proc", "sys"), APPLETS)
     archive.file("init", (HERE / "init").read_bytes(), executable=True)
     source, target = kernel.modules_folder(root), folder / f"modules-{root.name}-{len(more)}"
     shutil.rmtree(target, ignore_errors=True)

@@ -22,7 +22,8 @@ from artefacts.namespace import as_root, remove_tree
 from config.addressing import LAB_UPLINK
 from equipment import HOST_PACKAGES
 from labmachine.emulator import environment
-from labmachine.qemu import ACCELERATION, PROGRAM
+from labmachine.image import BASE
+from labmachine.qemu import ACCELERATION, ADDRESS, PROGRAM
 
 ALIAS = "my-lab"  # its name in the user's ssh configuration
 SYSTEM = (
@@ -33,12 +34,11 @@ SYSTEM = (
 USERS = (
     "openssh-client", "python3", "qemu-utils", "xsltproc", "mtools", "dosfstools", "syslinux",
 )  # fmt: skip
-BASE = ("?essential", "?priority(required)", "apt")
 DEBS = "srv/debs"  # its mirror: there is no network in which a test could ask one
 NETWORK = f"""[Match]
 Name=eth0
 [Network]
-Address={LAB_UPLINK[15]}/{LAB_UPLINK.prefixlen}
+Address={ADDRESS}/{LAB_UPLINK.prefixlen}
 Gateway={LAB_UPLINK[2]}
 """
 KERNEL_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet loglevel=4"
@@ -161,7 +161,7 @@ class PlainHost:
                 "-device", f"virtio-blk-pci,drive={name},serial={name}",
             )],
             "-netdev", f"user,id=net,restrict=on,ipv6=off,"
-                       f"hostfwd=tcp:127.0.0.1:{self._port}-{LAB_UPLINK[15]}:22",
+                       f"hostfwd=tcp:127.0.0.1:{self._port}-{ADDRESS}:22",
             "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci",
             "-serial", "file:console.log",
             "-fw_cfg", "name=opt/io.systemd.credentials/ssh.authorized_keys.root,file=ssh/key.pub",
