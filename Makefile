@@ -94,8 +94,8 @@ test-small-rack: ## switches and volumes, then the small rack, but for its long 
 topology-docs: setup ## docs/topology.md and the JSON schema, anew from the descriptions
 	@.venv/bin/python -m config.reference
 
-locks: setup ## the versions and checksums of Debian's packages, anew from its archive
-	@for each in alpine.debian labmachine.emulator labmachine.image; do .venv/bin/python -m $$each; done
+locks: setup ## versions and checksums of Debian's packages and Pulumi's releases, anew from their archives
+	@for each in alpine.debian labmachine.emulator labmachine.image plugins.released; do .venv/bin/python -m $$each; done
 
 test-fuzz: setup ## 30,000 topologies changed by chance; SEED= for others
 	.venv/bin/pytest tests/config/test_fuzz.py --fuzz-cases=30000 --fuzz-seed=$(SEED) --timeout=7200

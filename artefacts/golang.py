@@ -79,8 +79,19 @@ def program(
         go(module, "build", *flags, "-o", str(work / name), package)
         shutil.rmtree(scratch, ignore_errors=True)
 
-    key = program_key(folder, package, variables, edits)
-    return cached("tools", f"{name}-{key}", build, title=f"building {name}") / name
+    place = _place(name, program_key(folder, package, variables, edits))
+    return cached(str(place.parent), place.name, build, title=f"building {name}") / name
+
+
+def built(
+    folder: Path, name: str, package: str = ".", variables: str = "", edits: Sequence[Edit] = ()
+) -> bool:
+    """Whether the cache has what `program` with these arguments gives."""
+    return (cache_root() / _place(name, program_key(folder, package, variables, edits))).is_dir()
+
+
+def _place(name: str, key: str) -> Path:
+    return Path("tools", f"{name}-{key}")
 
 
 def apply_edits(edits: Sequence[Edit], sources: Mapping[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Progress on the terminal: which step, how long it took.
+"""Progress on the terminal: which step, how long it took, what is to be known of it.
 
 Owns the look of those lines. Leaves what the steps are to the callers.
 """
@@ -18,8 +18,7 @@ def step(title: str) -> Iterator[None]:
     Steps nest; an inner one is indented. A step that raises says so and lets it pass.
     """
     global _depth
-    indent = "  " * _depth
-    print(f"{indent}→ {title} …", file=sys.stderr, flush=True)
+    say(f"→ {title} …")
     began = time.monotonic()
     _depth += 1
     outcome = "✗"
@@ -29,4 +28,9 @@ def step(title: str) -> Iterator[None]:
     finally:
         _depth -= 1
         took = time.monotonic() - began
-        print(f"{indent}{outcome} {title} ({took:.1f} s)", file=sys.stderr, flush=True)
+        say(f"{outcome} {title} ({took:.1f} s)")
+
+
+def say(text: str) -> None:
+    """A line on standard error, indented as far as the step that is under way."""
+    print("  " * _depth + text, file=sys.stderr, flush=True)

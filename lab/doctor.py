@@ -27,7 +27,7 @@ from lab.snapshots import project_commit
 from labmachine import machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
 from labmachine.state import State
-from plugins.build import users_own
+from plugins.build import plugins_in_use, users_own
 
 # Programs the project calls, and the Debian package each is in; make up installs these.
 PROGRAMS = {
@@ -90,6 +90,8 @@ def _this_machine() -> Iterator[Finding]:
     go = shutil.which("go", path=search_path())
     yield Finding("go", bool(go), go or "missing", "./setup.sh")
     yield Finding("pulumi", True, users_own().why)
+    for name, origin in plugins_in_use().items():
+        yield Finding(f"Pulumi's plug-in {name}", True, origin)
     cache = cache_folder()
     there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free

@@ -1,8 +1,8 @@
-"""Builds Pulumi's command line and plugins and sets up the folder they run from.
+"""Gathers Pulumi's command line and plugins and sets up the folder they run from.
 
-`python -m plugins.build` does it all and prints the environment as shell lines. Owns which
-programs are built, when the user's own Pulumi is used instead, and the environment that
-Pulumi must run with. Leaves compiling to `artefacts.golang`.
+`python -m plugins.build` does it all and prints the environment as shell lines. Owns which of the
+user's own, Pulumi's released and our built programs are used, and the environment that Pulumi must
+run with. Leaves compiling to `artefacts.golang`, and Pulumi's releases to `released`.
 """
 
 import json
@@ -19,17 +19,27 @@ from artefacts import CommandFailed, cache_root, cached, digest, run
 from artefacts import environment as own_environment
 from artefacts.cache import locked
 from artefacts.environment import PROJECT, SYSTEM_FOLDERS, users_folder
-from artefacts.golang import go, program
+from artefacts.golang import built, go, program
+from artefacts.progress import say
 from config.errors import ConfigError
+from plugins import released
+from plugins.released import CLI
 
 MODULES = Path(__file__).resolve().parent
 """The Go modules, a folder each."""
 
-CLI = "3.255.0"
-"""The CLI that is built; a user's own is used from this version of the same major on."""
-
 VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
+BUILT_CLI = (
+    MODULES / "cli", "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    f"-X {VERSION_VARIABLE}={CLI}",
+)  # fmt: skip
 PLUGINS = ("libvirt", "command")
+LACKING = {
+    "libvirt": "Pulumi's own fails a preview while the lab machine is off, and ignores changes "
+    "that need a new machine"
+}
+"""Plug-ins of which ours is always taken, and why."""
+
 SCRIPTS = {"pulumi-language-python-exec": "cmd", "pulumi-resource-pulumi-python": "dist"}
 """Of the SDK that the CLI is built with, by folder under its `python/`; the second one runs
 resources whose provider is in the program (`components/commits.py`)."""
@@ -47,13 +57,13 @@ LANGUAGE_HOST = ("pulumi-language-python", *SCRIPTS)
 def tools() -> Path:
     """The tools folder: `bin/` with the CLI and language host, beside nothing else.
 
-    Builds what the cache lacks (about six minutes on two cores the first time) and
+    Fetches or builds what the cache lacks (building takes some six minutes on two cores) and
     installs the resource plugins into `home()` in the versions the installed SDKs ask for.
 
     Raises:
         CommandFailed: if Go is missing, a module can't be fetched, or a build fails.
     """
-    programs = users_own().programs or _built()
+    programs = users_own().programs or _released() or _built()
     name = "pulumi-bin-" + digest(*(str(path) for path in programs))
 
     def assemble(folder: Path) -> None:
@@ -160,29 +170,65 @@ def users_own() -> Own:
     found = {name: shutil.which(name, path=search) for name in ("pulumi", *LANGUAGE_HOST)}
     cli = Path(found["pulumi"]).resolve() if found["pulumi"] else None
     if cli is None or cli.is_relative_to(cache_root()):
-        return Own(None, (), f"{CLI}, built here: there is none of yours on PATH")
+        return Own(None, (), f"{_ours()}: there is none of yours on PATH")
     if missing := [name for name, path in found.items() if path is None]:
-        return Own(cli, (), f"{CLI}, built here: yours ({cli}) lacks {', '.join(missing)}")
+        return Own(cli, (), f"{_ours()}: yours ({cli}) lacks {', '.join(missing)}")
     try:
         text = run([cli, "version"], env={**own_environment(), "PULUMI_HOME": str(home())})
     except CommandFailed:
-        return Own(cli, (), f"{CLI}, built here: yours ({cli}) doesn't tell its version")
+        return Own(cli, (), f"{_ours()}: yours ({cli}) doesn't tell its version")
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     wanted = [int(number) for number in CLI.split(".")]
     if numbers[:1] != wanted[:1] or numbers < wanted:
         least = f"{CLI} or newer of version {wanted[0]} is taken"
-        return Own(cli, (), f"{CLI}, built here: yours ({cli}) is {text.strip()}; {least}")
+        return Own(cli, (), f"{_ours()}: yours ({cli}) is {text.strip()}; {least}")
     programs = tuple(Path(path).resolve() for path in found.values() if path is not None)
     return Own(cli, programs, f"{text.strip()}, yours: {cli}")
 
 
+def _ours() -> str:
+    return f"{CLI}, {_origin(released.cli())}"
+
+
+def plugins_in_use() -> dict[str, str]:
+    """Each plug-in's version, where it is from, and why it isn't Pulumi's own; fetches nothing."""
+    return {
+        name: f"{version(f'pulumi-{name}')}, "
+        + (f"built here: {LACKING[name]}" if name in LACKING else _origin(released.plugin(name)))
+        for name in PLUGINS
+    }
+
+
+def _origin(archive: str) -> str:
+    if released.unpacked(archive):
+        return "Pulumi's release"
+    if not released.known(archive):
+        return "built here, as no checksum of Pulumi's release is known (make locks)"
+    return "built here unless Pulumi's release can be fetched"
+
+
+def _take(archive: str, ours: tuple[Path, str, str, str]) -> Path | None:
+    """The folder of one of Pulumi's archives; nothing if what we build in its place is used.
+
+    Which is so if the cache has it already, or the archive can't be had. Both do the same job, so
+    nothing that there is gets fetched or built a second time.
+    """
+    if not released.unpacked(archive) and built(*ours):
+        return None
+    try:
+        return released.fetch(archive)
+    except CommandFailed as error:
+        say(f"{error}; ours is built in its place")
+        return None
+
+
+def _released() -> list[Path]:
+    folder = _take(released.cli(), BUILT_CLI)
+    return [folder / "pulumi" / name for name in ("pulumi", *LANGUAGE_HOST)] if folder else []
+
+
 def _built() -> list[Path]:
-    cli = program(
-        MODULES / "cli",
-        "pulumi",
-        "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-        f"-X {VERSION_VARIABLE}={CLI}",
-    )
+    cli = program(*BUILT_CLI)
     host = program(
         MODULES / "langhost",
         "pulumi-language-python",
@@ -210,11 +256,11 @@ def _scripts() -> list[Path]:
 def _install(tools: Path, plugin: str) -> None:
     """Put our build of a resource plugin where Pulumi looks for the SDK's version of it."""
     wanted = version(f"pulumi-{plugin}")
-    binary = program(
-        MODULES / plugin, f"pulumi-resource-{plugin}", variables=f"-X main.version={wanted}"
-    )
-    folder = home() / "plugins" / f"resource-{plugin}-v{wanted}"
-    marker = folder / "built-from"
+    name = f"pulumi-resource-{plugin}"
+    ours = (MODULES / plugin, name, ".", f"-X main.version={wanted}")
+    folder = None if plugin in LACKING else _take(released.plugin(plugin), ours)
+    binary = folder / name if folder else program(*ours)
+    marker = home() / "plugins" / f"resource-{plugin}-v{wanted}" / "built-from"
     if marker.is_file() and marker.read_text() == binary.parent.name:
         return
     install = ["plugin", "install", "resource", plugin, wanted, "--reinstall", "--file"]

@@ -1,0 +1,114 @@
+"""Pulumi's own released programs, taken where their download can be reached.
+
+Owns which archives that are, with their checksums (`released.lock`), and fetching one. Leaves what
+is used in place of one that can't be had to `build`. `make locks` writes the lock anew.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from http.client import HTTPException
+from importlib.metadata import version
+from pathlib import Path
+from urllib.request import urlopen
+
+from artefacts import CommandFailed, cache_root, cached, run
+from artefacts.cache import cache_folder
+
+RELEASES = "https://get.pulumi.com/releases"
+"""Where Pulumi itself fetches plug-ins from (pulumi/sdk/go/common/workspace/plugins.go)."""
+
+LOCK = Path(__file__).with_name("released.lock")
+"""An archive per line, as `sha256sum` writes it: its checksum and its path below RELEASES."""
+
+CLI = "3.255.0"
+"""The version of the CLI; a user's own is used from this one of the same major version on."""
+
+SILENT_S = 20.0
+CHUNK = 1 << 20
+
+
+def cli() -> str:
+    """The archive with the CLI and the language hosts, in a folder `pulumi`."""
+    return f"sdk/pulumi-v{CLI}-linux-x64.tar.gz"
+
+
+def plugin(name: str) -> str:
+    """The archive with a resource plug-in, in the version that its installed SDK asks for."""
+    return f"plugins/pulumi-resource-{name}-v{version(f'pulumi-{name}')}-linux-amd64.tar.gz"
+
+
+def unpacked(archive: str) -> Path | None:
+    """The folder of an archive that the cache has."""
+    folder = cache_folder() / "tools" / _name(archive)
+    return folder if folder.is_dir() else None
+
+
+def known(archive: str) -> bool:
+    """Whether the lock has the archive's checksum."""
+    return archive in _sums()
+
+
+def fetch(archive: str) -> Path:
+    """The folder of an archive, fetched unless the cache has it.
+
+    Raises:
+        CommandFailed: its checksum isn't known or is another, or it can't be reached.
+    """
+    wanted = _sums().get(archive)
+    if wanted is None:
+        raise CommandFailed(f"{LOCK.name} has no checksum of {archive}")
+
+    def build(work: Path) -> None:
+        packed = work / "packed"
+        if (found := _download(archive, packed)) != wanted:
+            raise CommandFailed(f"{RELEASES}/{archive} has sha256 {found}, not {wanted}")
+        run(["tar", "-xzf", packed, "--no-same-owner", "-C", work])
+        packed.unlink()
+
+    return cached("tools", _name(archive), build, title=f"fetching {Path(archive).name}")
+
+
+def _name(archive: str) -> str:
+    return f"released-{_sums().get(archive, 'unknown')[:16]}"
+
+
+def _sums() -> dict[str, str]:
+    rows = (line.split("  ", 1) for line in LOCK.read_text().splitlines())
+    return {archive: sha256 for sha256, archive in rows}
+
+
+def _download(archive: str, target: Path) -> str:
+    """Write an archive to `target`; its sha256."""
+    found = hashlib.sha256()
+    try:
+        with (
+            urlopen(f"{RELEASES}/{archive}", timeout=SILENT_S) as answer,  # noqa: S310 # https
+            target.open("wb") as file,
+        ):
+            while chunk := answer.read(CHUNK):
+                found.update(chunk)
+                file.write(chunk)
+    except (OSError, HTTPException) as error:
+        raise CommandFailed(f"{RELEASES}/{archive} can't be fetched: {error}") from error
+    return found.hexdigest()
+
+
+def lock_anew(archives: Iterable[str]) -> None:
+    """Write the checksums of the archives as they are served now; those not reached keep theirs."""
+    known, lines = _sums(), []
+    for archive in archives:
+        scratch = cache_root() / ".archive"
+        try:
+            known[archive] = _download(archive, scratch)
+        except CommandFailed as error:
+            print(error, file=sys.stderr)
+        finally:
+            scratch.unlink(missing_ok=True)
+        if archive in known:
+            lines.append(f"{known[archive]}  {archive}\n")
+    LOCK.write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    lock_anew([cli(), plugin("command")])
