@@ -25,7 +25,7 @@ STORY = $(addprefix tests/vm/test_,raise.py reach.py control.py ways_back.py $(A
 KILLS_SEED = $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-intel test-fuzz topology-docs locks bench bench-graph bench-rack bench-takeover bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-mirror test-intel test-fuzz topology-docs locks bench bench-graph bench-rack bench-takeover bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -57,14 +57,14 @@ check-source: ## linters and types
 
 # With a cache that can't be: a test that built something would fail on each machine.
 check-units: ## tests that build nothing and start no machine
-	LAB_CACHE=/dev/null/none .venv/bin/pytest -m "not vm" $(addprefix --ignore=tests/,controlplane hosts intel plugins vm)
+	LAB_CACHE=/dev/null/none .venv/bin/pytest -m "not vm" $(addprefix --ignore=tests/,controlplane hosts intel mirror plugins vm)
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@$(LAB) build
 
 # the stacks whose images `built` builds for them
 test: STACK = mini
-test-two-racks test-kill test-host test-intel soak: STACK = mini
+test-two-racks test-kill test-host test-mirror test-intel soak: STACK = mini
 test-control: STACK = quorum
 test-moving: STACK = moving
 
@@ -81,7 +81,7 @@ test-parts:
 	$(MAKE) test-machines
 
 test-programs: ## the plug-ins' and the control plane's own tests
-	.venv/bin/pytest tests/plugins tests/controlplane --durations=5
+	.venv/bin/pytest tests/plugins tests/mirror tests/controlplane -m "not vm" --durations=5
 
 test-machines: ## Alpine's boot and the lab machine, each on a machine of its own
 	.venv/bin/pytest tests/alpine tests/labmachine -m vm -s --durations=0
@@ -147,6 +147,10 @@ test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary
 
 test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared, raises the small rack, is given back; Debian 13 is prepared; needs root
 	.venv/bin/pytest tests/vm/test_host.py tests/vm/test_other_host.py tests/vm/test_host_kvm.py -m host -s -x --durations=0
+
+test-mirror: built ## Alpine's packages from a mirror: locked, fetched, images, the small rack; URL= of a real one, KEYS= folder
+	.venv/bin/pytest tests/mirror tests/vm/test_mirror_rack.py $(if $(URL),--mirror=$(URL)) $(if $(KEYS),--mirror-keys=$(KEYS)) -s --durations=0
+	.venv/bin/lab machine down
 
 test-intel: built ## an emulated Intel machine: lab machine, node and guest inside one another on its VMX; raises no rack
 	.venv/bin/pytest tests/intel -m intel -s --durations=0

@@ -3,21 +3,23 @@
 Owns what a layer holds, its name, and an image's list of layers. Leaves what is in a role to
 `guest/roles/<role>`, which other folders a rack's images have to `guest.consul`, building Go
 programs to `programs`, and what makes one machine different from another to its overlay.
-`python -m alpine.image ROLE [FOLDER...]` prints the image's folder.
+`python -m alpine.image MIRROR KEYS ROLE [FOLDER...]` prints the image's folder; the first two are
+those of `config.mirror.Mirror`.
 """
 
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alpine import programs, rootfs, squashfs
-from alpine.release import release_key
+from alpine.release import OFFLINE, Release, chosen
 from artefacts import cache_root, cached, digest, run
 from artefacts.namespace import build_as_root
+from config.mirror import Mirror
 from guest.rolefiles import folders as included
 from guest.rolefiles import listed
 
@@ -54,46 +56,53 @@ def role_folders(role: str, extra: Sequence[str] = ()) -> tuple[Path, ...]:
     return (COMMON, *above, *included(role))
 
 
-def image_key(role: str, extra: Sequence[str] = ()) -> str:
+def image_key(role: str, extra: Sequence[str] = (), release: Release = OFFLINE) -> str:
     """The image's name, known without building it: a digest of everything that goes in."""
-    return _key(role_folders(role, extra))
+    return _key(release, role_folders(role, extra))
 
 
-def role_image(role: str, extra: Sequence[str] = ()) -> RoleImage:
+def role_image(role: str, extra: Sequence[str] = (), release: Release = OFFLINE) -> RoleImage:
     """The image; layers that are missing are built.
 
     Needs root, or a user with subordinate ids: then it runs itself in a user namespace.
     """
     folders = role_folders(role, extra)
-    if os.geteuid() != 0 and not (cache_root() / "image" / _key(folders)).is_dir():
+    if os.geteuid() != 0 and not (cache_root() / "image" / _key(release, folders)).is_dir():
         for name in _programs(folders):  # here, where one sees what takes minutes
             programs.build(name)
-        build_as_root("alpine.image", role, *extra)
-    built = [_layer(folders[:height]) for height in range(1, len(folders) + 1)]
+        mirror = release.mirror
+        named = (mirror.place, mirror.keys) if mirror else ("", "")
+        build_as_root("alpine.image", *named, role, *extra)
+    built = [_layer(release, folders[:height]) for height in range(1, len(folders) + 1)]
     return RoleImage(built[-1] / "layers", tuple(next(each.glob("*.squashfs")) for each in built))
 
 
-def _key(folders: Sequence[Path]) -> str:
+def _key(release: Release, folders: Sequence[Path]) -> str:
     code = [Path(__file__), Path(rootfs.__file__), Path(squashfs.__file__)]
     parts = [each / name for each in folders for name in PARTS]
     built = [programs.key(name) for name in _programs(folders)]
-    return digest(release_key(), *[part for part in parts if part.exists()], *built, *code)
+    return digest(release.key, *[part for part in parts if part.exists()], *built, *code)
+
+
+def wanted_packages(folders: Iterable[Path]) -> set[str]:
+    """The packages that folders of `guest/` ask for, by Alpine's names."""
+    return {name for each in folders for name in listed(each / "packages")}
 
 
 def _programs(folders: Sequence[Path]) -> list[str]:
     return sorted({name for each in folders for name in listed(each / "programs")})
 
 
-def _layer(folders: Sequence[Path]) -> Path:
+def _layer(release: Release, folders: Sequence[Path]) -> Path:
     """The folder with the layer of the last of `folders`, over those of the others."""
-    key = _key(folders)
+    key = _key(release, folders)
     title = f"image layer {folders[-1].name}"
-    return cached("image", key, lambda work: _build(folders, key, work), title=title)
+    return cached("image", key, lambda work: _build(release, folders, key, work), title=title)
 
 
-def _build(folders: Sequence[Path], key: str, work: Path) -> None:
+def _build(release: Release, folders: Sequence[Path], key: str, work: Path) -> None:
     root = work / "root"
-    rootfs.install({name for each in folders for name in listed(each / "packages")}, root)
+    rootfs.install(release, wanted_packages(folders), root)
     for name in _programs(folders):
         target = root / PROGRAMS / name
         shutil.copyfile(programs.build(name), target)
@@ -104,7 +113,7 @@ def _build(folders: Sequence[Path], key: str, work: Path) -> None:
     shutil.copyfile(root / rootfs.MANIFEST, work / "manifest")
     layers = ""
     if lower := folders[:-1]:
-        below = _layer(lower)
+        below = _layer(release, lower)
         rootfs.leave_out(below / "manifest", root)
         layers = (below / "layers").read_text()
     image = work / f"{key}.squashfs"
@@ -116,4 +125,7 @@ def _build(folders: Sequence[Path], key: str, work: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(role_image(sys.argv[1], sys.argv[2:]).list.parent)
+    _mirror, _keys, _role, *_extra = sys.argv[1:]
+    print(
+        role_image(_role, _extra, chosen(Mirror(_mirror, _keys) if _mirror else None)).list.parent
+    )

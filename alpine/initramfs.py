@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alpine import cpio, kernel, kernelbuild
 from alpine.debian import lines
-from alpine.release import release_key, release_tree
+from alpine.release import OFFLINE, Release
 from alpine.wheel import wheel_root
 from artefacts import cached, digest
 
@@ -24,22 +24,25 @@ SUMMED = ("vmlinux.gz", "initramfs")
 """What nodes fetch for their guests; they check it against its sum, in `<name>.sha256`."""
 
 
-def boot_files_key() -> str:
-    """The name of the boot files, known without building them."""
-    return digest(release_key(), SOURCE, SCRIPT, Path(__file__), Path(cpio.__file__))
+def boot_files_key(release: Release = OFFLINE) -> str:
+    """The name of a release's boot files, known without building them."""
+    return digest(release.key, SOURCE, SCRIPT, Path(__file__), Path(cpio.__file__))
 
 
-def boot_files() -> Path:
+def boot_files(release: Release = OFFLINE) -> Path:
     """A folder with `vmlinuz`, `vmlinux.gz` (an ELF file, PVH entry), `initramfs`, `boot.ipxe`.
 
-    And the sums of those that are SUMMED.
+    They are of a release. And the sums of those that are SUMMED.
     """
-    return cached("boot", boot_files_key(), _build, title="kernel and initramfs")
+    return cached(
+        "boot", boot_files_key(release), lambda work: _build(release, work),
+        title="kernel and initramfs",
+    )  # fmt: skip
 
 
-def _build(work: Path) -> None:
+def _build(release: Release, work: Path) -> None:
     for name in ("vmlinuz", "vmlinux.gz"):
-        (work / name).hardlink_to(release_tree() / "netboot" / name)
+        (work / name).hardlink_to(release.tree / "netboot" / name)
     script = SCRIPT.read_text().replace("ARGUMENTS", " ".join(kernel.ARGUMENTS))
     (work / "boot.ipxe").write_text(script)
     with tempfile.TemporaryDirectory() as scratch:

@@ -15,7 +15,7 @@ from alpine import apk, kernelbuild
 from alpine.debian import lines
 from alpine.debianpackages import LIBRARY_FOLDERS
 from alpine.elf import dynamic, is_elf
-from alpine.release import release_tree, repository
+from alpine.release import Release, repository
 from artefacts import CommandFailed, run
 
 COMMON = Path(__file__).parent.parent / "guest/common"
@@ -25,11 +25,11 @@ CACHE_TIME = 2**31 - 1
 """OpenRC trusts its dependency cache only while it is newer than what the overlay adds."""
 
 
-def install(packages: Iterable[str], root: Path) -> None:
-    """Put the packages with all they depend on into an empty `root`, then take out what no
+def install(release: Release, packages: Iterable[str], root: Path) -> None:
+    """Put a release's packages with all they depend on into an empty `root`, then take out what no
     machine needs (`guest/common/remove`), and add the kernel's modules.
     """
-    source = f"--repository={repository(release_tree())}"
+    source = f"--repository={repository(release.tree)}"
     system = [f"--root={root}", f"--arch={apk.ARCH}", f"--keys-dir={apk.keys_dir()}", source]
     apk.apk("add", *system, "--initdb", "--no-cache", "--quiet", *sorted(packages))
     (root / PACKAGES).parent.mkdir(parents=True)

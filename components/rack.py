@@ -14,6 +14,7 @@ from pulumi_command import local
 import equipment
 from alpine.boottree import common_key
 from alpine.image import image_key
+from alpine.release import chosen
 from components.boot_server import BootServer, BootServerArgs
 from components.command import equipment_command, lab_command
 from components.commits import Commit
@@ -47,6 +48,7 @@ class Rack(pulumi.ComponentResource):
             settings.write_access()
         self._settings = settings
         self._topology = settings.topology
+        self._release = chosen(settings.mirror)
         self._opts = pulumi.ResourceOptions(parent=self)
         self._lab = open_lab(settings, self._opts)
         self._booted: list[pulumi.Resource] = []
@@ -102,7 +104,7 @@ class Rack(pulumi.ComponentResource):
         )
 
     def _image_key(self, role: str) -> str:
-        return image_key(role, consul.image_folders(self._topology))
+        return image_key(role, consul.image_folders(self._topology), self._release)
 
     def _turn(self) -> list[pulumi.Resource]:
         """What the next machine waits for, so that no more boot at once than the lab can bear."""
@@ -168,7 +170,7 @@ class Rack(pulumi.ComponentResource):
             machine=self._machine(name),
             stick=self._raid.paths[stick],
             image_keys={role: self._image_key(role) for role in sorted(roles)},
-            common_key=common_key(),
+            common_key=common_key(self._release),
             moves=name in self._topology.moves,
             bridges=self._bridges(name),
             needs=[self._networks["lan"], self._raid.volumes[stick], self._logs],

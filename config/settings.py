@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from config import access, checks, files, local, names, profile, secrets, stacks, users_ssh
+from config import access, checks, files, local, mirror, names, profile, secrets, stacks, users_ssh
 from config.access import LabMachine
 from config.errors import ConfigError, Problem, Refused
 from config.labmachine import load_labmachine
 from config.load import FOLDER, load_topology
+from config.mirror import Mirror
 from config.profile import Profile
 from config.stacks import Option
 from config.topology import Guest, Machine, Topology
@@ -39,6 +40,7 @@ class Settings:
     profile: Profile
     seed: str
     memory: int | None = None  # bytes of the virtual lab machine; None: it is a real one
+    mirror: Mirror | None = None  # where Alpine's packages are from; None: built offline
 
     @property
     def virtual(self) -> bool:
@@ -229,9 +231,10 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
             raise ConfigError("the stack's settings", [problem])
     if option("seed") is not None:
         raise ConfigError("the stack's settings", [_seed_elsewhere(stack)])
+    packages = mirror.of_stack(stack, option)
     topology = load_topology(FOLDER / f"{option('topology') or stack}.yaml", stack, fitting)
     seed = files.seed(stack_folder(stack), keep=keep)
-    return Settings(stack, topology, lab, found, seed, memory)
+    return Settings(stack, topology, lab, found, seed, memory, packages)
 
 
 def _seed_elsewhere(stack: str) -> Problem:

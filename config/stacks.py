@@ -27,6 +27,8 @@ OPTIONS = (
     "hugePages",
     "bootsAtOnce",
     "timing",
+    "alpine",
+    "alpineKeys",
 )  # of the namespace `lab:`
 NEAR = 0.5  # how alike a name must be to be offered (difflib)
 

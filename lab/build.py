@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from alpine import boottree, image, kernelbuild, programs
+from alpine.release import chosen
 from artefacts import cache_root, run
 from artefacts.process import ending_together
 from config import stacks
-from config.settings import PROJECT, load_settings
+from config.settings import PROJECT, Settings, load_settings
 from guest import consul
+from lab import mirror
 from lab.errors import told
 from labmachine.emulator import emulator
 from labmachine.image import machine_image
@@ -39,11 +41,16 @@ class Part:
 
 
 def _images(stack: str) -> None:
-    boottree.common_files()
-    topology = load_settings(stack, stacks.options(stack), keep=False).topology
-    extra = consul.image_folders(topology)
-    for role in sorted({machine.role for machine in topology.machines.values()}):
-        image.role_image(role, extra)
+    settings = _settings(stack)
+    release = chosen(settings.mirror)
+    boottree.common_files(release)
+    extra = consul.image_folders(settings.topology)
+    for role in sorted({machine.role for machine in settings.topology.machines.values()}):
+        image.role_image(role, extra, release)
+
+
+def _settings(stack: str) -> Settings:
+    return load_settings(stack, stacks.options(stack), keep=False)
 
 
 def _lab_machine(_stack: str) -> None:
@@ -73,6 +80,7 @@ def build(stack: str) -> None:
     own = users_own()
     if own.cli and not own.programs:
         print(f"pulumi {own.why}", file=sys.stderr)
+    mirror.lock_at_first(_settings(stack))
     began = time.monotonic()
     with ending_together() as end, ThreadPoolExecutor(len(PARTS)) as threads:
         running = {name: threads.submit(_build_part, name, stack) for name in PARTS}

@@ -21,7 +21,7 @@ from config.labmachine import load_labmachine
 from config.profile import PROFILES
 from config.settings import PROJECT, Settings
 from config.units import format_size
-from lab import host
+from lab import host, mirror
 from lab.finding import Finding
 from lab.snapshots import project_commit
 from labmachine import machine, process, saving
@@ -161,6 +161,7 @@ def _real(settings: Settings) -> Iterator[Finding]:
 
 def _profile(settings: Settings) -> Iterator[Finding]:
     """How the rack runs: each value is one option of the stack."""
+    yield Finding("lab:alpine", True, mirror.origin(settings))
     found = settings.profile
     of_its_own = dict(PROFILES[found.name].shown())
     for key, value in found.shown():

@@ -11,14 +11,14 @@ from typing import Annotated
 
 import typer
 
-from lab.commands import acting, cache, host, looking, machine, snapshot, stacks, steps
+from lab.commands import acting, alpine, cache, host, looking, machine, snapshot, stacks, steps
 from lab.commands.context import Chosen
 from lab.errors import INTERRUPTED, told
 from lab.folder import require_own
 from lab.operation import project_folder
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for subject in (looking, acting, stacks, machine, host, snapshot, cache, steps):
+for subject in (looking, acting, stacks, machine, host, snapshot, alpine, cache, steps):
     subject.add_to(app)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from alpine import boottree, image, stick
+from alpine.release import chosen
 from artefacts import CommandFailed, run, step
 from config import access, addressing, names
 from config.errors import ConfigError, Problem
@@ -56,8 +57,8 @@ def publish_common(settings: Settings, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    _planned(settings, "boot files", key, boottree.common_key())
-    for target, source in boottree.common_files().items():
+    _planned(settings, "boot files", key, boottree.common_key(chosen(settings.mirror)))
+    for target, source in boottree.common_files(chosen(settings.mirror)).items():
         if target.startswith("images/"):
             continue
         sha256 = run(["sha256sum", source]).split()[0]
@@ -79,7 +80,7 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
         settings,
         f"image {role}",
         key,
-        image.image_key(role, consul.image_folders(settings.topology)),
+        _image_key(settings, role),
     )
     _publish(settings, role, key)
 
@@ -93,7 +94,7 @@ def _known_role(settings: Settings, role: str) -> None:
 
 def _publish(settings: Settings, role: str, key: str) -> None:
     extra = () if role == boottree.QUARANTINE else consul.image_folders(settings.topology)
-    built = image.role_image(role, extra)
+    built = image.role_image(role, extra, chosen(settings.mirror))
     with _one_by_one(settings), step(f"image {role} to the boot server"):
         whole, content = ["boot-image", "list", key], built.list.read_bytes()
         lacks = _on_boot_server(settings, whole, stdin=content).split()
@@ -118,8 +119,12 @@ def _publish(settings: Settings, role: str, key: str) -> None:
 def _image_keys(settings: Settings) -> dict[str, str]:
     """The key of each role's image, by role."""
     roles = {machine.role for machine in settings.topology.machines.values()}
+    return {role: _image_key(settings, role) for role in sorted(roles)}
+
+
+def _image_key(settings: Settings, role: str) -> str:
     extra = consul.image_folders(settings.topology)
-    return {role: image.image_key(role, extra) for role in sorted(roles)}
+    return image.image_key(role, extra, chosen(settings.mirror))
 
 
 @contextmanager
@@ -178,9 +183,10 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
     mac = addressing.boot_mac(settings.stack, settings.topology, name)
     _idle_stick(settings, name, device)
     keys, extra = _image_keys(settings), consul.image_folders(settings.topology)
-    files = boottree.common_files()
+    release = chosen(settings.mirror)
+    files = boottree.common_files(release)
     for role, key in keys.items():  # all go in one copy; one by one over ssh takes minutes
-        files |= boottree.image_files(role, key, extra)
+        files |= boottree.image_files(role, key, extra, release)
     with tempfile.TemporaryDirectory() as work:
         sha256, overlay = settings.newest_overlay(name)
         folder = f"machines/{mac}"

@@ -4,16 +4,14 @@ Owns which archives that are, with their checksums (`released.lock`), and fetchi
 is used in place of one that can't be had to `build`. `make locks` writes the lock anew.
 """
 
-import hashlib
 import sys
 from collections.abc import Iterable
-from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
-from urllib.request import urlopen
 
 from artefacts import CommandFailed, cache_root, cached, run
 from artefacts.cache import cache_folder
+from artefacts.download import download
 
 RELEASES = "https://get.pulumi.com/releases"
 """Where Pulumi itself fetches plug-ins from (pulumi/sdk/go/common/workspace/plugins.go)."""
@@ -23,9 +21,6 @@ LOCK = Path(__file__).with_name("released.lock")
 
 CLI = "3.255.0"
 """The version of the CLI; a user's own is used from this one of the same major version on."""
-
-SILENT_S = 20.0
-CHUNK = 1 << 20
 
 
 def cli() -> str:
@@ -61,7 +56,7 @@ def fetch(archive: str) -> Path:
 
     def build(work: Path) -> None:
         packed = work / "packed"
-        if (found := _download(archive, packed)) != wanted:
+        if (found := download(f"{RELEASES}/{archive}", packed)) != wanted:
             raise CommandFailed(f"{RELEASES}/{archive} has sha256 {found}, not {wanted}")
         run(["tar", "-xzf", packed, "--no-same-owner", "-C", work])
         packed.unlink()
@@ -78,29 +73,13 @@ def _sums() -> dict[str, str]:
     return {archive: sha256 for sha256, archive in rows}
 
 
-def _download(archive: str, target: Path) -> str:
-    """Write an archive to `target`; its sha256."""
-    found = hashlib.sha256()
-    try:
-        with (
-            urlopen(f"{RELEASES}/{archive}", timeout=SILENT_S) as answer,  # noqa: S310 # https
-            target.open("wb") as file,
-        ):
-            while chunk := answer.read(CHUNK):
-                found.update(chunk)
-                file.write(chunk)
-    except (OSError, HTTPException) as error:
-        raise CommandFailed(f"{RELEASES}/{archive} can't be fetched: {error}") from error
-    return found.hexdigest()
-
-
 def lock_anew(archives: Iterable[str]) -> None:
     """Write the checksums of the archives as they are served now; those not reached keep theirs."""
     known, lines = _sums(), []
     for archive in archives:
         scratch = cache_root() / ".archive"
         try:
-            known[archive] = _download(archive, scratch)
+            known[archive] = download(f"{RELEASES}/{archive}", scratch)
         except CommandFailed as error:
             print(error, file=sys.stderr)
         finally:

@@ -8,6 +8,7 @@ import pytest
 
 from alpine import image, initramfs, programs, rootfs
 from alpine.boottree import common_files
+from alpine.release import OFFLINE, Release
 from artefacts import CommandFailed, golang, run
 from artefacts.golang import Edit, apply_edits, program_key
 from guest import rolefiles
@@ -114,11 +115,11 @@ def test_boot_files_have_their_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         folder.mkdir()
     for name in ("vmlinuz", "vmlinux.gz"):
         (netboot / name).write_text(name)
-    monkeypatch.setattr(initramfs, "release_tree", lambda: tmp_path)
+    monkeypatch.setattr(Release, "tree", tmp_path)
     monkeypatch.setattr(initramfs, "_archive", lambda _: b"archive")
-    initramfs._build(work)
-    monkeypatch.setattr(initramfs, "boot_files", lambda: work)
-    monkeypatch.setattr("alpine.boottree.image_files", lambda *_: {})
+    initramfs._build(OFFLINE, work)
+    monkeypatch.setattr(initramfs, "boot_files", lambda _release: work)
+    monkeypatch.setattr("alpine.boottree.image_files", lambda *_, **__: {})
     files = common_files()
     for name in ("boot/vmlinux.gz", "boot/initramfs"):
         expected = run(["sha256sum", files[name]]).split()[0]

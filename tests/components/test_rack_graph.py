@@ -65,8 +65,10 @@ def monitor(
 def record(topology: str, folder: Path) -> RecordingMonitor:
     """Run the program for a shipped topology."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rack, "image_key", lambda role, extra: "-".join(["key-of", role, *extra]))
-        patch.setattr(rack, "common_key", lambda: "key-of-boot-files")
+        patch.setattr(
+            rack, "image_key", lambda role, extra, _release: "-".join(["key-of", role, *extra])
+        )
+        patch.setattr(rack, "common_key", lambda _release: "key-of-boot-files")
         patch.setattr(rack, "overlay", lambda *_: b"overlay")
         patch.setattr("config.settings.stack_folder", lambda _: folder)
         patch.setattr(Settings, "ssh_config", Path("ssh_config"))
@@ -197,8 +199,8 @@ def test_a_preview_leaves_what_an_up_beside_it_has_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The `up` publishes its overlays one after another, each when its machine's turn has come."""
-    monkeypatch.setattr(rack, "image_key", lambda role, extra: f"key-of-{role}")
-    monkeypatch.setattr(rack, "common_key", lambda: "key-of-boot-files")
+    monkeypatch.setattr(rack, "image_key", lambda role, extra, _release: f"key-of-{role}")
+    monkeypatch.setattr(rack, "common_key", lambda _release: "key-of-boot-files")
     monkeypatch.setattr("config.settings.stack_folder", lambda _: tmp_path)
     monkeypatch.setattr(Settings, "ssh_config", Path("ssh_config"))
     up = load_settings("mini", {"topology": "mini"}.get)

@@ -154,7 +154,7 @@ def test_nothing_is_written_to_a_stick_that_a_machine_runs_from(
         ).stdout
 
     monkeypatch.setattr(publish, "ask", ask)
-    monkeypatch.setattr("lab.publish.boottree.common_files", lambda: {})
+    monkeypatch.setattr("lab.publish.boottree.common_files", lambda _release: {})
     monkeypatch.setattr("lab.publish.boottree.image_files", lambda *_: {})
     monkeypatch.setattr("lab.publish.image.image_key", lambda *_: "key")
     monkeypatch.setattr("lab.publish.stick.write_stick", lambda *_, **__: None)

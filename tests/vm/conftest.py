@@ -19,6 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=50, help="how many follow, with it")
     parser.addoption("--kills", type=int, default=0, help="at how many steps; 0: all")
     parser.addoption("--kills-seed", type=int, default=1, help="chooses these")
+    parser.addoption("--mirror", help="an Alpine mirror; without it one is made and served here")
+    parser.addoption("--mirror-keys", default="", help="the folder of who may sign it")
     parser.addoption("--kill", help="at this step alone, or these: 17-40")
 
 

@@ -1,0 +1,131 @@
+"""Alpine's packages from a mirror: which ones, in which versions, and fetching them.
+
+Owns the lock (`mirror.lock`), and that nothing is taken whose signature or checksum is wrong.
+Leaves where a mirror is to `config.mirror`, which packages are wanted to `guest/`, and what becomes
+of them to `release`.
+
+A mirror is the folder of a release, by http or as a copy on this machine: below it lie
+`main/x86_64` and `community/x86_64`, each with its packages and a signed APKINDEX.tar.gz
+(apk-repositories(5)). Its index names one version of each package, and older ones go from a mirror
+when a newer one comes: so the versions are locked, and a lock is renewed when they are gone.
+"""
+
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from alpine import apk
+from alpine.wheel import wheel_root
+from artefacts import CommandFailed, cached, digest
+from artefacts.download import download
+from config.mirror import Mirror
+
+LOCK = Path(__file__).with_name("mirror.lock")
+"""A package per line, as `sha256sum` writes it: its checksum and its path below the mirror."""
+
+REPOSITORIES = ("main", "community")
+INDEX = "APKINDEX.tar.gz"
+AT_ONCE = 8
+WHO_MAY = (
+    "A copy of Alpine's mirror has Alpine's signatures; for one that another key signs: "
+    "pulumi config set lab:alpineKeys FOLDER"
+)
+RENEW = "renew the lock, which takes the versions that the mirror has now: lab alpine lock"
+
+
+def packages(mirror: Mirror) -> Path:
+    """A folder with each locked package as `<name>-<version>.apk`, checked.
+
+    Raises:
+        CommandFailed: one isn't to be had, or its bytes aren't the locked ones.
+    """
+    locked = _locked()
+
+    def build(work: Path) -> None:
+        for path, found in _fetch(mirror, locked, work).items():
+            if found != locked[path]:
+                raise CommandFailed(
+                    f"{mirror.place}/{path} has sha256 {found}, the lock says {locked[path]}\n"
+                    f"Look whether the mirror is sound, or {RENEW}"
+                )
+
+    return cached("alpine", lock_key(), build, title=f"fetching Alpine from {mirror.place}")
+
+
+def lock_anew(mirror: Mirror, names: Iterable[str]) -> int:
+    """Lock the packages called so, and all they depend on, as the mirror has them; how many.
+
+    Raises:
+        CommandFailed: it doesn't answer, lacks one, or a signature is missing or wrong.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        paths = _resolve(mirror, sorted(names), work)
+        fetched = work / "packages"
+        fetched.mkdir()
+        sums = _fetch(mirror, paths, fetched)
+        _verify(mirror, sorted(fetched.iterdir()))
+    new = LOCK.with_suffix(".new")
+    new.write_text("".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
+    new.replace(LOCK)
+    return len(sums)
+
+
+def _resolve(mirror: Mirror, names: list[str], work: Path) -> list[str]:
+    """The paths of packages and of what they depend on, by the mirror's signed indexes."""
+    options: list[str | Path] = [f"--arch={apk.ARCH}", "--no-cache", "--keys-dir", _keys(mirror)]
+    for repository in REPOSITORIES:
+        index = Path(repository, apk.ARCH, INDEX)
+        (work / index).parent.mkdir(parents=True)
+        download(f"{mirror.place}/{index}", work / index)
+        _verify(mirror, [work / index])  # to `add` one with a wrong signature isn't there
+        options.append(f"--repository={work / repository}")
+    empty = work / "root"
+    empty.mkdir()
+    apk.apk("add", "--quiet", f"--root={empty}", f"--arch={apk.ARCH}", "--initdb", "--no-cache")
+    # `fetch` alone doesn't fail where a package is missing
+    apk.apk("add", "--simulate", f"--root={empty}", *options, *names)
+    found = apk.apk("fetch", "--from=none", "--simulate", "--recursive", "--url", *options, *names)
+    return [line.removeprefix(f"{work}/") for line in found.splitlines()]
+
+
+def _fetch(mirror: Mirror, paths: Iterable[str], folder: Path) -> dict[str, str]:
+    """Fetch paths of the mirror into a folder; the sha256 of each."""
+
+    def one(path: str) -> tuple[str, str]:
+        try:
+            return path, download(f"{mirror.place}/{path}", folder / Path(path).name)
+        except CommandFailed as error:
+            raise CommandFailed(f"{error}\nIf the mirror has a newer one, {RENEW}") from error
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return dict(threads.map(one, paths))
+
+
+def _verify(mirror: Mirror, files: Iterable[Path]) -> None:
+    """Refuse packages or indexes that nobody trusted has signed, or that aren't whole."""
+
+    def one(file: Path) -> None:
+        try:
+            apk.apk("verify", "--keys-dir", _keys(mirror), file)
+        except CommandFailed as error:
+            raise CommandFailed(f"{error}\n{WHO_MAY}") from error
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(one, files))
+
+
+def _keys(mirror: Mirror) -> Path:
+    """Who may sign: by default Alpine, by the keys that the pinned wheel has."""
+    return Path(mirror.keys) if mirror.keys else wheel_root() / "etc/apk/keys"
+
+
+def lock_key() -> str:
+    """A name for what is locked, known without fetching it."""
+    return digest(*(f"{sha256} {Path(path).name}" for path, sha256 in _locked().items()))
+
+
+def _locked() -> dict[str, str]:
+    rows = (line.split("  ", 1) for line in LOCK.read_text().splitlines())
+    return {path: sha256 for sha256, path in rows}

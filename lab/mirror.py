@@ -1,0 +1,51 @@
+"""When Alpine's packages are locked to a mirror, and what is told of where they are from.
+
+Owns which packages a lock has: those of every folder in `guest/`, so that it serves every rack.
+Leaves locking and fetching to `alpine.mirror`.
+"""
+
+import sys
+
+from alpine import image, mirror
+from artefacts import CommandFailed
+from config.settings import Settings
+
+
+def wanted() -> set[str]:
+    """The packages of every folder in `guest/`, by Alpine's names."""
+    files = (path for path in image.GUEST.rglob("packages") if path.is_file())
+    return image.wanted_packages(path.parent for path in files)
+
+
+def lock(settings: Settings) -> int:
+    """Lock the versions that the stack's mirror has now; how many packages.
+
+    Raises:
+        CommandFailed: the mirror doesn't answer, lacks a package, or a signature is wrong.
+    """
+    assert settings.mirror
+    return mirror.lock_anew(settings.mirror, wanted())
+
+
+def lock_at_first(settings: Settings) -> None:
+    """Lock them if a stack names a mirror and nothing is locked yet; or say why that can't be."""
+    if not settings.mirror or mirror.LOCK.exists():
+        return
+    place = settings.mirror.place
+    try:
+        count = lock(settings)
+    except CommandFailed as error:
+        print(f"{error}\nAlpine is built offline, without {place}", file=sys.stderr)
+    else:
+        name = mirror.LOCK.relative_to(image.GUEST.parent)
+        print(f"✓ {count} packages of {place} locked in {name}: commit it", file=sys.stderr)
+
+
+def origin(settings: Settings) -> str:
+    """Where the stack's Alpine is from."""
+    if not settings.mirror:
+        return "built offline of packages from PyPI and Debian; lab:alpine names a mirror"
+    place = settings.mirror.place
+    if not mirror.LOCK.exists():
+        return f"built offline, as no versions of {place} are locked yet: lab alpine lock"
+    return f"{place}, in the versions of alpine/{mirror.LOCK.name}"

@@ -1,0 +1,74 @@
+"""The small rack of an Alpine mirror's packages.
+
+`make test-mirror` makes a mirror of the packages that can be had without one, and serves it on
+loopback. `make test-mirror URL=https://…/alpine/v3.23` takes a real one, whose lock stays.
+"""
+
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from checks import assert_serves
+from mirror_maker import full_mirror
+from racks import Rack, stack
+
+from alpine.mirror import LOCK
+from config.mirror import Mirror
+
+pytestmark = [pytest.mark.mirror, pytest.mark.vm, pytest.mark.timeout(5400)]
+STACK = "mirror"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def _served(made: Mirror) -> Iterator[Mirror]:
+    """A folder's mirror on loopback."""
+    handler = functools.partial(Quiet, directory=made.place)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Mirror(f"http://127.0.0.1:{server.server_port}", made.keys)
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
+    if place := request.config.getoption("--mirror"):
+        yield Mirror(place.rstrip("/"), request.config.getoption("--mirror-keys"))
+        return
+    before = LOCK.read_text() if LOCK.exists() else None
+    LOCK.unlink(missing_ok=True)
+    try:
+        with _served(full_mirror()) as found:
+            yield found
+    finally:
+        LOCK.unlink(missing_ok=True)
+        if before is not None:
+            LOCK.write_text(before)
+
+
+@pytest.fixture(scope="module")
+def rack(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
+    options = {"alpine": mirror.place, "alpineKeys": mirror.keys}
+    with stack(STACK, tmp_path_factory.mktemp(STACK), {}, options=options) as made:
+        yield made
+
+
+def test_the_first_build_locks_what_the_mirror_has(mirror: Mirror, rack: Rack) -> None:
+    assert "are locked yet: lab alpine lock" in rack.lab("doctor", check=False)
+    said = rack.lab("build")
+    assert f"packages of {mirror.place} locked in alpine/mirror.lock" in said
+    assert f"{mirror.place}, in the versions of" in rack.lab("doctor", check=False)
+    assert "locked" not in rack.lab("build")
+
+
+def test_the_small_rack_is_raised_of_them(rack: Rack) -> None:
+    rack.pulumi("up", "--yes", "--skip-preview")
+    assert rack.planned() == {}
+    assert_serves(rack)
