@@ -58,7 +58,7 @@ def role_folders(role: str, extra: Sequence[str] = ()) -> tuple[Path, ...]:
 
 def image_key(role: str, extra: Sequence[str] = (), release: Release = OFFLINE) -> str:
     """The image's name, known without building it: a digest of everything that goes in."""
-    return _key(release, role_folders(role, extra))
+    return _key(release, role_folders(role, (*release.folders, *extra)))
 
 
 def role_image(role: str, extra: Sequence[str] = (), release: Release = OFFLINE) -> RoleImage:
@@ -66,7 +66,7 @@ def role_image(role: str, extra: Sequence[str] = (), release: Release = OFFLINE)
 
     Needs root, or a user with subordinate ids: then it runs itself in a user namespace.
     """
-    folders = role_folders(role, extra)
+    folders = role_folders(role, (*release.folders, *extra))
     if os.geteuid() != 0 and not (cache_root() / "image" / _key(release, folders)).is_dir():
         for name in _programs(folders):  # here, where one sees what takes minutes
             programs.build(name)

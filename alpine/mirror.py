@@ -74,7 +74,7 @@ def lock_anew(mirror: Mirror, names: Iterable[str]) -> int:
 
 def _resolve(mirror: Mirror, names: list[str], work: Path) -> list[str]:
     """The paths of packages and of what they depend on, by the mirror's signed indexes."""
-    options: list[str | Path] = [f"--arch={apk.ARCH}", "--no-cache", "--keys-dir", _keys(mirror)]
+    options: list[str | Path] = [f"--arch={apk.ARCH}", "--no-cache", "--keys-dir", keys(mirror)]
     for repository in REPOSITORIES:
         index = Path(repository, apk.ARCH, INDEX)
         (work / index).parent.mkdir(parents=True)
@@ -108,7 +108,7 @@ def _verify(mirror: Mirror, files: Iterable[Path]) -> None:
 
     def one(file: Path) -> None:
         try:
-            apk.apk("verify", "--keys-dir", _keys(mirror), file)
+            apk.apk("verify", "--keys-dir", keys(mirror), file)
         except CommandFailed as error:
             raise CommandFailed(f"{error}\n{WHO_MAY}") from error
 
@@ -116,7 +116,7 @@ def _verify(mirror: Mirror, files: Iterable[Path]) -> None:
         list(threads.map(one, files))
 
 
-def _keys(mirror: Mirror) -> Path:
+def keys(mirror: Mirror) -> Path:
     """Who may sign: by default Alpine, by the keys that the pinned wheel has."""
     return Path(mirror.keys) if mirror.keys else wheel_root() / "etc/apk/keys"
 

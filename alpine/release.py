@@ -43,6 +43,11 @@ class Release:
         module = "" if self.mirror else "alpine.release"
         return cached("release", self.key, self._build, title=title, module=module)
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of `guest/` that every image of the release has."""
+        return ("apk",) if self.mirror else ()
+
     def _build(self, tree: Path) -> None:
         packages = tree / ARCH_FOLDER
         packages.mkdir(parents=True)

@@ -12,13 +12,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alpine import apk, kernelbuild
+from alpine import mirror as mirrors
 from alpine.debian import lines
 from alpine.debianpackages import LIBRARY_FOLDERS
 from alpine.elf import dynamic, is_elf
 from alpine.release import Release, repository
 from artefacts import CommandFailed, run
+from config.mirror import Mirror
 
 COMMON = Path(__file__).parent.parent / "guest/common"
+APKS = ("etc/apk", "lib/apk", "usr/share/apk", "var/cache/apk", "var/lib/apk")
+"""What only `apk` in the machine has a use for."""
 MANIFEST = "usr/share/rack/manifest"
 PACKAGES = "usr/share/rack/packages"
 CACHE_TIME = 2**31 - 1
@@ -34,10 +38,23 @@ def install(release: Release, packages: Iterable[str], root: Path) -> None:
     apk.apk("add", *system, "--initdb", "--no-cache", "--quiet", *sorted(packages))
     (root / PACKAGES).parent.mkdir(parents=True)
     (root / PACKAGES).write_text("\n".join(_installed(root)) + "\n")
+    if not (root / "sbin/apk").exists():
+        run(["rm", "-rf", *(root / name for name in APKS)])
+    elif release.mirror:
+        _lead_to(release.mirror, root)
     for pattern in lines(COMMON / "remove"):
         for path in root.glob(pattern.lstrip("/")):
             run(["rm", "-rf", path])
     shutil.copytree(kernelbuild.kernel_root() / "lib/modules", root / "lib/modules")
+
+
+def _lead_to(mirror: Mirror, root: Path) -> None:
+    """Let the machine's apk know the mirror, and whose signatures count."""
+    for key in mirrors.keys(mirror).glob("*.pub"):
+        shutil.copyfile(key, root / "etc/apk/keys" / key.name)
+    if not mirror.place.startswith("/"):  # a folder is this machine's own
+        places = (f"{mirror.place}/{repository}\n" for repository in mirrors.REPOSITORIES)
+        (root / "etc/apk/repositories").write_text("".join(places))
 
 
 def copy_in(source: Path, root: Path) -> None:

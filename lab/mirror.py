@@ -13,7 +13,7 @@ from config.settings import Settings
 
 def wanted() -> set[str]:
     """The packages of every folder in `guest/`, by Alpine's names."""
-    files = (path for path in image.GUEST.rglob("packages") if path.is_file())
+    files = [*image.GUEST.glob("*/packages"), *image.GUEST.glob("roles/*/packages")]
     return image.wanted_packages(path.parent for path in files)
 
 

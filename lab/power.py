@@ -12,7 +12,7 @@ from config import access, addressing, names
 from config.errors import Problem, Refused
 from config.settings import BMC_USER, Settings
 from config.topology import Server
-from lab.remote import VIRSH, ask, patiently
+from lab.remote import VIRSH, ask, on_lab_machine, patiently
 
 # Nothing to do is no error: what is on may be switched on (virsh(1): start and destroy fail).
 BUTTON = f"""
@@ -32,6 +32,7 @@ RUNNING = ["sh", "-c", f"{VIRSH} list --name --state-running"]
 # A start takes libvirt seconds where all is emulated, hence the patience of -N and -R. While many
 # machines start, a BMC refuses what ipmitool sends again, or a session: that is tried again.
 PATIENCE_S = 120
+REASON_LINES = 5
 IPMI = """
 read -r IPMI_PASSWORD
 export IPMI_PASSWORD
@@ -75,9 +76,12 @@ def power(
         # Each tried again by itself: a reset isn't sent twice because the question after it failed.
         for words in chassis:
             command = ["sh", "-euc", IPMI, "ipmi", address, BMC_USER, *words]
-            said = patiently(PATIENCE_S)(
-                ask, settings, via or access.LAB_MACHINE, command, stdin=password
-            )
+            try:
+                said = patiently(PATIENCE_S)(
+                    ask, settings, via or access.LAB_MACHINE, command, stdin=password
+                )
+            except CommandFailed as error:
+                raise CommandFailed(f"{error}\n{_reason(settings)}", error.code) from error
         return said.split()[-1]
     if pxe or via:
         option = "--pxe" if pxe else "--via"
@@ -88,6 +92,16 @@ def power(
         _press(settings, name, here, Action.OFF)
         here, action = settings.host_of(name), Action.ON
     return _press(settings, name, here, action)
+
+
+def _reason(settings: Settings) -> str:
+    """What the BMCs have logged last: to IPMI whatever libvirt refuses them is "Node busy"."""
+    unit = names.bmcs(settings.stack)
+    lines = f"journalctl --quiet --no-pager --output=cat --lines={REASON_LINES} --unit={unit}"
+    try:
+        return f"{unit} says last:\n{on_lab_machine(settings, lines)}"
+    except CommandFailed as error:
+        return f"what {unit} says can't be read: {error}"
 
 
 def host_or_home(settings: Settings, name: str) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from alpine import rootfs
 from alpine.image import image_key, role_image
 from alpine.initramfs import boot_files
+from alpine.release import OFFLINE, Release
 from alpine.squashfs import make_squashfs
 from artefacts import run
 
@@ -50,21 +51,21 @@ class Tree:
         return self.folder / "machines" / MAC
 
 
-def make_tree(folder: Path) -> Tree:
+def make_tree(folder: Path, release: Release = OFFLINE) -> Tree:
     """A complete boot tree in `folder`."""
     tree = Tree(folder / "tree", folder / "key")
     for name in ("boot", "images", f"machines/{MAC}"):
         (tree.folder / name).mkdir(parents=True)
-    for path in boot_files().iterdir():
+    for path in boot_files(release).iterdir():
         shutil.copyfile(path, tree.folder / "boot" / path.name)
-    image = role_image(ROLE)
+    image, key = role_image(ROLE, (), release), image_key(ROLE, (), release)
     for layer in image.layers:
         shutil.copyfile(layer, tree.folder / "images" / layer.name)
-    for name in (image_key(ROLE), "quarantine"):
+    for name in (key, "quarantine"):
         shutil.copyfile(image.list, tree.folder / f"images/{name}.layers")
     for path in (tree.key, folder / "host_key"):
         run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path])
-    write_entry(tree, make_overlay(folder))
+    write_entry(tree, make_overlay(folder), image=key)
     return tree
 
 

@@ -38,3 +38,16 @@ def test_what_a_busy_bmc_refuses_is_said_again_and_nothing_twice(
     monkeypatch.setattr("lab.remote.PAUSE_S", 0)
     assert power(SETTINGS, "compute1", action) == "on"
     assert heard == said
+
+
+def test_what_a_bmc_refuses_for_good_is_told_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask(*_: object, **__: object) -> str:
+        raise CommandFailed("Set Chassis Power Control to Up/On failed: Node busy", 1)
+
+    monkeypatch.setattr("lab.power.ask", ask)
+    monkeypatch.setattr("lab.power.PATIENCE_S", 0)
+    monkeypatch.setattr("lab.power.on_lab_machine", lambda *_: "Cannot access storage file")
+    with pytest.raises(CommandFailed, match=r"(?s)Node busy.*bmcs says last:\nCannot access"):
+        power(SETTINGS, "compute1", Action.ON)

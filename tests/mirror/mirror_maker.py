@@ -31,9 +31,10 @@ ONE_LINE = {
     "description": "pkgdesc", "url": "url", "license": "license", "origin": "origin",
     "maintainer": "maintainer", "provider-priority": "provider_priority",
     "replaces-priority": "replaces_priority",
+    "install-if": "install_if",
 }  # fmt: skip
 LINE_EACH = {
-    "depends": "depend", "provides": "provides", "replaces": "replaces", "install-if": "install_if"
+    "depends": "depend", "provides": "provides", "replaces": "replaces"
 }  # fmt: skip
 
 
