@@ -18,11 +18,11 @@ from pathlib import Path
 from alpine import apk
 from alpine.wheel import wheel_root
 from artefacts import CommandFailed, cached, digest
-from artefacts.download import download
+from artefacts.download import download, read_sums, write_sums
 from config.mirror import Mirror
 
 LOCK = Path(__file__).with_name("mirror.lock")
-"""A package per line, as `sha256sum` writes it: its checksum and its path below the mirror."""
+"""The packages, by their paths below the mirror (`artefacts.download`)."""
 
 REPOSITORIES = ("main", "community")
 INDEX = "APKINDEX.tar.gz"
@@ -40,7 +40,7 @@ def packages(mirror: Mirror) -> Path:
     Raises:
         CommandFailed: one isn't to be had, or its bytes aren't the locked ones.
     """
-    locked = _locked()
+    locked = read_sums(LOCK)
 
     def build(work: Path) -> None:
         for path, found in _fetch(mirror, locked, work).items():
@@ -66,9 +66,7 @@ def lock_anew(mirror: Mirror, names: Iterable[str]) -> int:
         fetched.mkdir()
         sums = _fetch(mirror, paths, fetched)
         _verify(mirror, sorted(fetched.iterdir()))
-    new = LOCK.with_suffix(".new")
-    new.write_text("".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
-    new.replace(LOCK)
+    write_sums(LOCK, sums)
     return len(sums)
 
 
@@ -123,9 +121,4 @@ def keys(mirror: Mirror) -> Path:
 
 def lock_key() -> str:
     """A name for what is locked, known without fetching it."""
-    return digest(*(f"{sha256} {Path(path).name}" for path, sha256 in _locked().items()))
-
-
-def _locked() -> dict[str, str]:
-    rows = (line.split("  ", 1) for line in LOCK.read_text().splitlines())
-    return {path: sha256 for sha256, path in rows}
+    return digest(*(f"{sha256} {Path(path).name}" for path, sha256 in read_sums(LOCK).items()))

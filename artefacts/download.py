@@ -1,10 +1,12 @@
-"""Fetching one file whose checksum its caller knows, or writes down.
+"""Fetching one file whose checksum its caller knows, or writes down in a lock.
 
-Owns reading it from an http address, by way of the user's proxies, or from a path. Leaves what a
+Owns reading it from an http address, by way of the user's proxies, or from a path, and the form of
+such a lock: checksum and path per line, as `sha256sum` writes them. Leaves what a
 right checksum is to the callers; Debian's packages are fetched by apt, wheels by pip.
 """
 
 import hashlib
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
@@ -34,3 +36,16 @@ def download(source: str, target: Path) -> str:
     except (OSError, HTTPException) as error:
         raise CommandFailed(f"{source} can't be fetched: {error}") from error
     return found.hexdigest()
+
+
+def read_sums(lock: Path) -> dict[str, str]:
+    """The sha256 of each path that a lock has."""
+    rows = (line.split("  ", 1) for line in lock.read_text().splitlines())
+    return {path: sha256 for sha256, path in rows}
+
+
+def write_sums(lock: Path, sums: Mapping[str, str]) -> None:
+    """Write a lock, whole or not at all."""
+    new = lock.with_suffix(".new")
+    new.write_text("".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
+    new.replace(lock)

@@ -8,7 +8,10 @@ import sys
 
 from alpine import image, mirror
 from artefacts import CommandFailed
-from config.settings import Settings
+from config.settings import PROJECT, Settings
+
+LOCK = mirror.LOCK.relative_to(PROJECT)
+"""The lock, as a user of the project names it."""
 
 
 def wanted() -> set[str]:
@@ -37,8 +40,7 @@ def lock_at_first(settings: Settings) -> None:
     except CommandFailed as error:
         print(f"{error}\nAlpine is built offline, without {place}", file=sys.stderr)
     else:
-        name = mirror.LOCK.relative_to(image.GUEST.parent)
-        print(f"✓ {count} packages of {place} locked in {name}: commit it", file=sys.stderr)
+        print(f"✓ {count} packages of {place} locked in {LOCK}: commit it", file=sys.stderr)
 
 
 def origin(settings: Settings) -> str:
@@ -48,4 +50,4 @@ def origin(settings: Settings) -> str:
     place = settings.mirror.place
     if not mirror.LOCK.exists():
         return f"built offline, as no versions of {place} are locked yet: lab alpine lock"
-    return f"{place}, in the versions of alpine/{mirror.LOCK.name}"
+    return f"{place}, in the versions of {LOCK}"

@@ -57,8 +57,9 @@ def publish_common(settings: Settings, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    _planned(settings, "boot files", key, boottree.common_key(chosen(settings.mirror)))
-    for target, source in boottree.common_files(chosen(settings.mirror)).items():
+    release = chosen(settings.mirror)
+    _planned(settings, "boot files", key, boottree.common_key(release))
+    for target, source in boottree.common_files(release).items():
         if target.startswith("images/"):
             continue
         sha256 = run(["sha256sum", source]).split()[0]
@@ -76,12 +77,7 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
         CommandFailed: when `key` isn't what the sources make now.
     """
     _known_role(settings, role)
-    _planned(
-        settings,
-        f"image {role}",
-        key,
-        _image_key(settings, role),
-    )
+    _planned(settings, f"image {role}", key, _image_key(settings, role))
     _publish(settings, role, key)
 
 

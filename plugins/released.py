@@ -5,19 +5,20 @@ is used in place of one that can't be had to `build`. `make locks` writes the lo
 """
 
 import sys
+import tempfile
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from artefacts import CommandFailed, cache_root, cached, run
+from artefacts import CommandFailed, cached, run
 from artefacts.cache import cache_folder
-from artefacts.download import download
+from artefacts.download import download, read_sums, write_sums
 
 RELEASES = "https://get.pulumi.com/releases"
 """Where Pulumi itself fetches plug-ins from (pulumi/sdk/go/common/workspace/plugins.go)."""
 
 LOCK = Path(__file__).with_name("released.lock")
-"""An archive per line, as `sha256sum` writes it: its checksum and its path below RELEASES."""
+"""The archives, by their paths below RELEASES (`artefacts.download`)."""
 
 CLI = "3.255.0"
 """The version of the CLI; a user's own is used from this one of the same major version on."""
@@ -41,7 +42,7 @@ def unpacked(archive: str) -> Path | None:
 
 def known(archive: str) -> bool:
     """Whether the lock has the archive's checksum."""
-    return archive in _sums()
+    return archive in read_sums(LOCK)
 
 
 def fetch(archive: str) -> Path:
@@ -50,7 +51,7 @@ def fetch(archive: str) -> Path:
     Raises:
         CommandFailed: its checksum isn't known or is another, or it can't be reached.
     """
-    wanted = _sums().get(archive)
+    wanted = read_sums(LOCK).get(archive)
     if wanted is None:
         raise CommandFailed(f"{LOCK.name} has no checksum of {archive}")
 
@@ -65,28 +66,21 @@ def fetch(archive: str) -> Path:
 
 
 def _name(archive: str) -> str:
-    return f"released-{_sums().get(archive, 'unknown')[:16]}"
-
-
-def _sums() -> dict[str, str]:
-    rows = (line.split("  ", 1) for line in LOCK.read_text().splitlines())
-    return {archive: sha256 for sha256, archive in rows}
+    return f"released-{read_sums(LOCK).get(archive, 'unknown')[:16]}"
 
 
 def lock_anew(archives: Iterable[str]) -> None:
     """Write the checksums of the archives as they are served now; those not reached keep theirs."""
-    known, lines = _sums(), []
+    before, sums = read_sums(LOCK), {}
     for archive in archives:
-        scratch = cache_root() / ".archive"
         try:
-            known[archive] = download(f"{RELEASES}/{archive}", scratch)
+            with tempfile.NamedTemporaryFile() as scratch:
+                sums[archive] = download(f"{RELEASES}/{archive}", Path(scratch.name))
         except CommandFailed as error:
             print(error, file=sys.stderr)
-        finally:
-            scratch.unlink(missing_ok=True)
-        if archive in known:
-            lines.append(f"{known[archive]}  {archive}\n")
-    LOCK.write_text("".join(lines))
+            if archive in before:
+                sums[archive] = before[archive]
+    write_sums(LOCK, sums)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,12 @@ Owns its output. Leaves locking to `lab.mirror`.
 
 import typer
 
-from alpine.mirror import LOCK
 from config.errors import ConfigError, Problem
 from config.mirror import OFFICIAL
-from config.settings import PROJECT
 from lab import mirror
 from lab.commands.context import chosen, screen
 
 alpine_app = typer.Typer(no_args_is_help=True, help="Alpine's packages from a mirror, lab:alpine.")
-
-
-@alpine_app.callback()
-def _group() -> None:
-    """Keep `lock` a command of its own."""
 
 
 @alpine_app.command("lock")
@@ -33,9 +26,8 @@ def lock(context: typer.Context) -> None:
         problem = Problem("lab:alpine", "(unset)", "the mirror to take packages from", remedy)
         raise ConfigError("lab alpine lock", [problem])
     count = mirror.lock(settings)
-    name = LOCK.relative_to(PROJECT)
     screen.print(
-        f"{count} packages of {settings.mirror.place} are locked in {name}",
+        f"{count} packages of {settings.mirror.place} are locked in {mirror.LOCK}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

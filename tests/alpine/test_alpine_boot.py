@@ -1,10 +1,7 @@
 """Real machines under TCG on this host, one at a time: every way to boot, and every refusal."""
 
-import functools
-import http.server
 import json
 import shlex
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +12,13 @@ from alpine_vm import (
     ROLE,
     Tree,
     direct,
-    free_port,
     make_overlay,
     new_image,
     nic,
     power_on,
     write_entry,
 )
+from loopback import serving
 
 from alpine.image import image_key
 from alpine.stick import write_stick
@@ -40,18 +37,14 @@ required_files="/etc/hostname"
 @pytest.fixture
 def server(tree: Tree) -> Iterator[str]:
     """The tree over HTTP on 127.0.0.1; the address is the one a guest sees."""
-    port = free_port()
-    (tree.folder / "boot.ipxe").write_text(
-        "#!ipxe\n"
-        f"kernel boot/vmlinuz {QUIET} rack.tree=http://10.0.2.2:{port} "
-        "rack.machine=${mac:hexhyp} BOOTIF=01-${mac:hexhyp}\n"
-        "initrd boot/initramfs\nboot\n"
-    )
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tree.folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    with serving(tree.folder) as port:
+        (tree.folder / "boot.ipxe").write_text(
+            "#!ipxe\n"
+            f"kernel boot/vmlinuz {QUIET} rack.tree=http://10.0.2.2:{port} "
+            "rack.machine=${mac:hexhyp} BOOTIF=01-${mac:hexhyp}\n"
+            "initrd boot/initramfs\nboot\n"
+        )
         yield f"http://10.0.2.2:{port}"
-        httpd.shutdown()
 
 
 def test_boots_from_a_9p_tree_to_ssh(tree: Tree) -> None:

@@ -2,12 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
+from loopback import serving
 
 from artefacts import CommandFailed, debian
 from artefacts.debian import Lock, Locked
@@ -98,11 +96,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A server's address, and the folder that it serves."""
     root = tmp_path / "served"
     root.mkdir()
-    handler = partial(SimpleHTTPRequestHandler, directory=str(root))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}", root
-        server.shutdown()
+    with serving(root) as port:
+        yield f"http://127.0.0.1:{port}", root
 
 
 def _lay(folder: Path, name: str, content: bytes = b"a package") -> Locked:

@@ -2,7 +2,7 @@
 
 Owns writing that format. The packages are those that can be had here: the wheel's Alpine in `main`,
 Debian's converted ones in `community`. What differs from an official mirror stands in
-docs/hardware.md. `python tests/mirror/mirror_maker.py` makes one to try things with.
+docs/alpine.md. `python tests/mirror/mirror_maker.py` makes one to try things with.
 
 A package is three gzip streams, one after the other: signature, control, data; an index is two
 (https://wiki.alpinelinux.org/wiki/Apk_spec). They are signed over SHA-1, as Alpine's are.
@@ -33,9 +33,7 @@ ONE_LINE = {
     "replaces-priority": "replaces_priority",
     "install-if": "install_if",
 }  # fmt: skip
-LINE_EACH = {
-    "depends": "depend", "provides": "provides", "replaces": "replaces"
-}  # fmt: skip
+LINE_EACH = {"depends": "depend", "provides": "provides", "replaces": "replaces"}
 
 
 class Signer:

@@ -1,13 +1,12 @@
 """Locking and fetching from a mirror on loopback: one of three tiny packages, sound or not."""
 
-import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Quiet, serving
 from mirror_maker import Signer, package, write_index, write_mirror
 
 from alpine import mirror, release
@@ -20,13 +19,10 @@ TOP = f"community/{ARCH}/top-1.0-r0.apk"
 LOCKED = [f"community/{ARCH}/top-1.0-r0.apk", f"main/{ARCH}/base-2.0-r1.apk"]
 
 
-class Server(SimpleHTTPRequestHandler):
+class Server(Quiet):
     """Serves so many bytes of files whose name ends so, and of others all."""
 
     short: tuple[str, int] | None = None
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
 
     def copyfile(self, source, outputfile) -> None:  # type: ignore[no-untyped-def] # typeshed's
         end, most = self.short or ("", -1)
@@ -57,13 +53,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     main = [Package("base", "2.0-r1", files["base"]), Package("other", "1-r0", files["other"])]
     write_mirror(folder, signer, main, [_top(files["top"])])
     monkeypatch.setattr(mirror, "LOCK", tmp_path / "mirror.lock")
-    handler = functools.partial(Server, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        keys = signer.write_public(tmp_path / "keys")
-        place = f"http://127.0.0.1:{server.server_port}"
-        yield Made(folder, signer, Mirror(place, str(keys)))
-        server.shutdown()
+    keys = signer.write_public(tmp_path / "keys")
+    with serving(folder, Server) as port:
+        yield Made(folder, signer, Mirror(f"http://127.0.0.1:{port}", str(keys)))
 
 
 def _top(files: Path) -> Package:
@@ -167,7 +159,7 @@ def test_nothing_is_kept_of_packages_that_are_not_the_locked_ones(
 
             def once(handler: Server) -> None:
                 if first.acquire(blocking=False):
-                    SimpleHTTPRequestHandler.do_GET(handler)
+                    Quiet.do_GET(handler)
                 handler.close_connection = True
 
             monkeypatch.setattr(Server, "do_GET", once)

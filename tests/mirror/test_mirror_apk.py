@@ -1,15 +1,13 @@
 """A machine whose packages are a mirror's: `apk add` works in it, and `lbu commit` keeps it."""
 
 import base64
-import functools
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from alpine_vm import MAC, Tree, direct, make_tree, nic, power_on
+from loopback import serving
 from mirror_maker import full_mirror
 
 from alpine import mirror
@@ -30,11 +28,8 @@ def made() -> Mirror:
 @pytest.fixture
 def address(made: Mirror) -> Iterator[str]:
     """The mirror on loopback, at the address that the machine sees."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=made.place)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_port}"
-        server.shutdown()
+    with serving(Path(made.place)) as port:
+        yield f"http://{HOST}:{port}"
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Pulumi's released programs, from a server on loopback that has them, or hasn't."""
 
-import functools
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Quiet, serving
 
 from artefacts import CommandFailed, cache_root, run
 from plugins import build, released
@@ -16,13 +14,10 @@ ARCHIVE = released.cli()
 LANGUAGE = build.LANGUAGE_HOST[0]
 
 
-class Server(SimpleHTTPRequestHandler):
+class Server(Quiet):
     """Serves files, of which it can send only so many bytes."""
 
     most: int | None = None
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
 
     def copyfile(self, source, outputfile) -> None:  # type: ignore[no-untyped-def] # typeshed's
         outputfile.write(source.read(self.most))
@@ -48,12 +43,9 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def served(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The same, served on loopback; its path."""
-    handler = functools.partial(Server, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(released, "RELEASES", f"http://127.0.0.1:{server.server_port}")
+    with serving(tmp_path / "served", Server) as port:
+        monkeypatch.setattr(released, "RELEASES", f"http://127.0.0.1:{port}")
         yield archive
-        server.shutdown()
 
 
 def _lock(sha256: str) -> None:

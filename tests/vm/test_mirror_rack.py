@@ -4,14 +4,12 @@
 loopback. `make test-mirror URL=https://…/alpine/v3.23` takes a real one, whose lock stays.
 """
 
-import functools
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from checks import assert_serves
+from loopback import serving
 from mirror_maker import full_mirror
 from racks import Rack, stack
 
@@ -22,21 +20,6 @@ pytestmark = [pytest.mark.mirror, pytest.mark.vm, pytest.mark.timeout(5400)]
 STACK = "mirror"
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def _served(made: Mirror) -> Iterator[Mirror]:
-    """A folder's mirror on loopback."""
-    handler = functools.partial(Quiet, directory=made.place)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield Mirror(f"http://127.0.0.1:{server.server_port}", made.keys)
-        server.shutdown()
-
-
 @pytest.fixture(scope="module")
 def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     if place := request.config.getoption("--mirror"):
@@ -45,8 +28,9 @@ def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     before = LOCK.read_text() if LOCK.exists() else None
     LOCK.unlink(missing_ok=True)
     try:
-        with _served(full_mirror()) as found:
-            yield found
+        made = full_mirror()
+        with serving(Path(made.place)) as port:
+            yield Mirror(f"http://127.0.0.1:{port}", made.keys)
     finally:
         LOCK.unlink(missing_ok=True)
         if before is not None:
