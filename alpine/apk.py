@@ -35,6 +35,12 @@ def apk(*arguments: str | Path) -> str:
     return run_program("sbin/apk", *arguments)
 
 
+def extract(package: Path, folder: Path) -> None:
+    """Lay a package's files into a new folder; who signed it was looked at where it came from."""
+    folder.mkdir()
+    apk("extract", "--allow-untrusted", "--no-chown", "--destination", folder, package)
+
+
 def keys_dir() -> Path:
     """A folder with the public signing key, as apk's `--keys-dir` wants it."""
     return _keys() / "public"

@@ -3,8 +3,8 @@
 Owns what a layer holds, its name, and an image's list of layers. Leaves what is in a role to
 `guest/roles/<role>`, which other folders a rack's images have to `guest.consul`, building Go
 programs to `programs`, and what makes one machine different from another to its overlay.
-`python -m alpine.image MIRROR KEYS ROLE [FOLDER...]` prints the image's folder; the first two are
-those of `config.mirror.Mirror`.
+`python -m alpine.image MIRROR KEYS KERNEL ROLE [FOLDER...]` prints the image's folder; the first
+two are those of `config.mirror.Mirror`.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from alpine.release import OFFLINE, Release, chosen
 from artefacts import cache_root, cached, digest, run
 from artefacts.namespace import build_as_root
 from config.mirror import Mirror
+from config.profile import Kernel
 from guest.rolefiles import folders as included
 from guest.rolefiles import listed
 
@@ -72,7 +73,7 @@ def role_image(role: str, extra: Sequence[str] = (), release: Release = OFFLINE)
             programs.build(name)
         mirror = release.mirror
         named = (mirror.place, mirror.keys) if mirror else ("", "")
-        build_as_root("alpine.image", *named, role, *extra)
+        build_as_root("alpine.image", *named, release.kernel, role, *extra)
     built = [_layer(release, folders[:height]) for height in range(1, len(folders) + 1)]
     return RoleImage(built[-1] / "layers", tuple(next(each.glob("*.squashfs")) for each in built))
 
@@ -125,7 +126,6 @@ def _build(release: Release, folders: Sequence[Path], key: str, work: Path) -> N
 
 
 if __name__ == "__main__":
-    _mirror, _keys, _role, *_extra = sys.argv[1:]
-    print(
-        role_image(_role, _extra, chosen(Mirror(_mirror, _keys) if _mirror else None)).list.parent
-    )
+    _mirror, _keys, _kernel, _role, *_extra = sys.argv[1:]
+    _release = chosen(Mirror(_mirror, _keys) if _mirror else None, Kernel(_kernel))
+    print(role_image(_role, _extra, _release).list.parent)

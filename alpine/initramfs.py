@@ -6,11 +6,12 @@ putting the boot files and images into a tree to those who make one.
 
 import gzip
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from alpine import cpio, kernel, kernelbuild
+from alpine import cpio, kernel
 from alpine.debian import lines
 from alpine.release import OFFLINE, Release
 from alpine.wheel import wheel_root
@@ -41,12 +42,14 @@ def boot_files(release: Release = OFFLINE) -> Path:
 
 
 def _build(release: Release, work: Path) -> None:
-    for name in ("vmlinuz", "vmlinux.gz"):
-        (work / name).hardlink_to(release.tree / "netboot" / name)
+    root = release.kernel_root
+    shutil.copyfile(root / "boot/vmlinuz", work / "vmlinuz")
+    elf = (root / "boot/vmlinux").read_bytes()
+    (work / "vmlinux.gz").write_bytes(gzip.compress(elf, compresslevel=6, mtime=0))
     script = SCRIPT.read_text().replace("ARGUMENTS", " ".join(kernel.ARGUMENTS))
     (work / "boot.ipxe").write_text(script)
     with tempfile.TemporaryDirectory() as scratch:
-        content = _archive(Path(scratch))
+        content = _archive(root, Path(scratch))
     (work / "initramfs").write_bytes(gzip.compress(content, compresslevel=9, mtime=0))
     for name in SUMMED:
         sha256 = hashlib.sha256((work / name).read_bytes()).hexdigest()
@@ -68,19 +71,21 @@ def busybox(folders: Iterable[str], applets: Iterable[str]) -> cpio.Archive:
     return archive
 
 
-def _archive(scratch: Path) -> bytes:
+def _archive(root: Path, scratch: Path) -> bytes:
     archive = busybox(FOLDERS, lines(SOURCE / "applets"))
     archive.file("init", (SOURCE / "init").read_bytes(), executable=True)
     archive.file("lease", (SOURCE / "lease").read_bytes(), executable=True)
-    _add_modules(archive, scratch)
+    _add_modules(archive, root, scratch)
     return archive.content()
 
 
-def _add_modules(archive: cpio.Archive, scratch: Path) -> None:
-    source = kernel.modules_folder(kernelbuild.kernel_root())
+def _add_modules(archive: cpio.Archive, root: Path, scratch: Path) -> None:
+    source = kernel.modules_folder(root)
     target = scratch / "lib/modules" / source.name
     kernel.copy_index(source, target)
     kernel.choose_modules(source, lines(SOURCE / "modules"), target)
+    needed = kernel.choose_modules(source, lines(SOURCE / "drivers"), target)
+    archive.file("drivers", (" ".join(map(kernel.module_name, needed)) + "\n").encode())
     kernel.depmod(scratch, source.name)
     keep = {"modules.dep", "modules.alias", "modules.builtin"}
     for path in sorted(target.parent.rglob("*")):

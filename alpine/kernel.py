@@ -1,10 +1,9 @@
 """The kernel: its command line, its files for booting, the modules of the initramfs.
 
-Owns choosing modules. Leaves compiling to `kernelbuild`, loading modules to `guest/`, and which
-ones to the list there.
+Owns choosing modules. Leaves compiling to `kernelbuild`, Alpine's to `alpinekernel`, loading
+modules to `guest/`, and which ones to the list there.
 """
 
-import gzip
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,14 +19,6 @@ ARGUMENTS = (
 INDEX_FILES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
 
 
-def netboot(root: Path, target: Path) -> None:
-    """Write `vmlinuz` and `vmlinux.gz` (an ELF file with a PVH entry) into `target`."""
-    target.mkdir(parents=True)
-    shutil.copyfile(root / "boot/vmlinuz", target / "vmlinuz")
-    elf = (root / "boot/vmlinux").read_bytes()
-    (target / "vmlinux.gz").write_bytes(gzip.compress(elf, compresslevel=6, mtime=0))
-
-
 def modules_folder(root: Path) -> Path:
     """The one `lib/modules/<version>` under `root`."""
     (folder,) = (root / "lib/modules").iterdir()
@@ -38,17 +29,19 @@ def choose_modules(source: Path, names: Iterable[str], target: Path) -> list[str
     """Copy the modules called `names` and all they depend on to `target`.
 
     `source` and `target` are `lib/modules/<version>` folders. Returns the paths copied, in
-    loading order; `depmod` comes next.
+    loading order, without what is in the kernel itself; `depmod` comes next.
 
     Raises:
         KeyError: there is no module of that name.
     """
     depends = read_depends(source)
     by_name = {module_name(path): path for path in depends}
+    itself = {module_name(path) for path in (source / "modules.builtin").read_text().split()}
     wanted: dict[str, None] = {}
     for name in names:
-        path = by_name[name.replace("-", "_")]
-        wanted |= dict.fromkeys([*reversed(depends[path]), path])
+        if name not in itself:
+            path = by_name[name]
+            wanted |= dict.fromkeys([*reversed(depends[path]), path])
     for path in wanted:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / path, target / path)

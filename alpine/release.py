@@ -1,39 +1,47 @@
 """The release tree: an Alpine mirror's folder layout, of packages from a mirror or built offline.
 
-Owns the tree: `main/x86_64` (signed packages and index) and `netboot/` (kernel), and which of the
-two ways it comes about. Everything above asks for packages by the names they have at an official
+Owns the tree, `main/x86_64` (signed packages and index), which of the two ways it comes about, and
+which kernel goes with it. Everything above asks for packages by the names they have at an official
 mirror; where Debian's differ the offline tree's packages provide both, so nothing above knows how
-the tree came to be. Leaves images to `image`.
+the tree came to be. Leaves images to `image`, and either kernel to its module.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from alpine import alpinepackages, apk, debian, debianpackages, elf, kernel, kernelbuild, wheel
+from alpine import (
+    alpinekernel,
+    alpinepackages,
+    apk,
+    debian,
+    debianpackages,
+    elf,
+    kernelbuild,
+    wheel,
+)
 from alpine import mirror as mirrors
 from artefacts import cached, digest, run, step
 from config.mirror import Mirror
+from config.profile import Kernel
 
 ARCH_FOLDER = f"main/{apk.ARCH}"
 
 
 @dataclass(frozen=True)
 class Release:
-    """Where the packages are from: the mirror whose versions are locked, or else built offline."""
+    """Where the packages are from, and the kernel that machines of them have.
+
+    `mirror`: the one whose versions are locked, or else they are built offline.
+    """
 
     mirror: Mirror | None = None
+    kernel: Kernel = Kernel.RACK
 
     @property
     def key(self) -> str:
-        """The tree's name, known without building it: what goes in, and the code that does it."""
-        modules = [apk, kernel, wheel]
-        made = [wheel.SHA256, kernelbuild.kernel_key()]
-        if self.mirror:
-            return digest("mirror", mirrors.lock_key(), Path(__file__), *_code(modules), *made)
-        modules += [alpinepackages, debian, debianpackages, elf]
-        debians = (debian.lock().key, debian.REQUESTS, debian.DROPS, debianpackages.ADDITIONS)
-        return digest(Path(__file__), *_code(modules), *made, *debians)
+        """The name of packages and kernel, known without building them."""
+        return digest(self._tree_key, self._kernel_key)
 
     @property
     def tree(self) -> Path:
@@ -41,12 +49,36 @@ class Release:
         title = "Alpine release tree"
         # packages that are made have their files' owners in them
         module = "" if self.mirror else "alpine.release"
-        return cached("release", self.key, self._build, title=title, module=module)
+        return cached("release", self._tree_key, self._build, title=title, module=module)
+
+    @property
+    def kernel_root(self) -> Path:
+        """A folder with `boot/vmlinuz`, `boot/vmlinux` (an ELF file with a PVH entry), and
+        `lib/modules/<version>` with its indexes.
+        """
+        if self.kernel == Kernel.RACK:
+            return kernelbuild.kernel_root()
+        return alpinekernel.kernel_root(self.tree / ARCH_FOLDER, self._tree_key)
 
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of `guest/` that every image of the release has."""
         return ("apk",) if self.mirror else ()
+
+    @property
+    def _tree_key(self) -> str:
+        modules = [apk, wheel]
+        if self.mirror:
+            return digest("mirror", mirrors.lock_key(), Path(__file__), *_code(modules))
+        modules += [alpinepackages, debian, debianpackages, elf]
+        debians = (debian.lock().key, debian.REQUESTS, debian.DROPS, debianpackages.ADDITIONS)
+        return digest(wheel.SHA256, Path(__file__), *_code(modules), *debians)
+
+    @property
+    def _kernel_key(self) -> str:
+        if self.kernel == Kernel.RACK:
+            return kernelbuild.kernel_key()
+        return alpinekernel.kernel_key(self._tree_key)
 
     def _build(self, tree: Path) -> None:
         packages = tree / ARCH_FOLDER
@@ -56,21 +88,20 @@ class Release:
                 (packages / package.name).hardlink_to(package)
         else:
             _make_packages(packages, tree / "work")
-        with step("index and kernel"):
+        with step("index"):
             apk.make_index(packages)
-            kernel.netboot(kernelbuild.kernel_root(), tree / "netboot")
 
 
 OFFLINE = Release()
 
 
-def chosen(mirror: Mirror | None) -> Release:
-    """The release of a stack with this mirror, or without one.
+def chosen(mirror: Mirror | None, kernel: Kernel = Kernel.RACK) -> Release:
+    """The release of a stack with this mirror, or without one, and with this kernel.
 
     The lock decides: without it no mirror was ever reached, and the offline tree is the fallback.
     It looks for no mirror, so it gives the same while one is out of reach.
     """
-    return Release(mirror) if mirrors.LOCK.exists() else OFFLINE
+    return Release(mirror if mirrors.LOCK.exists() else None, kernel)
 
 
 def repository(tree: Path) -> str:

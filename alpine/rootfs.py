@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from alpine import apk, kernelbuild
+from alpine import apk
 from alpine import mirror as mirrors
 from alpine.debian import lines
 from alpine.debianpackages import LIBRARY_FOLDERS
@@ -45,7 +45,7 @@ def install(release: Release, packages: Iterable[str], root: Path) -> None:
     for pattern in lines(COMMON / "remove"):
         for path in root.glob(pattern.lstrip("/")):
             run(["rm", "-rf", path])
-    shutil.copytree(kernelbuild.kernel_root() / "lib/modules", root / "lib/modules")
+    shutil.copytree(release.kernel_root / "lib/modules", root / "lib/modules")
 
 
 def _lead_to(mirror: Mirror, root: Path) -> None:

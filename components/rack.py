@@ -48,7 +48,7 @@ class Rack(pulumi.ComponentResource):
             settings.write_access()
         self._settings = settings
         self._topology = settings.topology
-        self._release = chosen(settings.mirror)
+        self._release = chosen(settings.mirror, settings.profile.kernel)
         self._opts = pulumi.ResourceOptions(parent=self)
         self._lab = open_lab(settings, self._opts)
         self._booted: list[pulumi.Resource] = []

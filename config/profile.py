@@ -2,7 +2,7 @@
 
 Owns the two profiles, which one a lab machine has, and how a stack's options replace single values.
 Leaves what the values mean to who uses them: `components` (CPUs, huge pages, turns), `guest.consul`
-(timing), `labmachine` (cores).
+(timing), `alpine` (kernel), `labmachine` (cores).
 """
 
 import json
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,6 +62,16 @@ class Cpu:
         return ",".join([self.model, *(f"{marks[policy]}{name}" for name, policy in self.features)])
 
 
+class Kernel(StrEnum):
+    """A machine's kernel: compiled for racks that are emulated, or Alpine's for virtual machines.
+
+    Its 1000 ticks a second leave an emulated guest of a guest no time (docs/decisions/0004).
+    """
+
+    RACK = "rack"
+    ALPINE = "linux-virt"
+
+
 @dataclass(frozen=True)
 class Profile:
     """What a lab machine's way of running decides; each value but the name is a `lab:` option."""
@@ -71,6 +82,7 @@ class Profile:
     huge_pages: bool  # first-level machines' memory is on 2 MiB pages
     boots_at_once: int | None  # machines that may boot side by side; None: all
     timing: Timing
+    kernel: Kernel
     # libvirt's check of a CPU at each start; emulated it would miss features that are there
     cpu_check: str
 
@@ -95,6 +107,7 @@ EMULATED = Profile(
     huge_pages=True,
     boots_at_once=EMULATED_CORES,
     timing=PATIENT,
+    kernel=Kernel.RACK,
     cpu_check="none",
 )
 # Westmere is the newest of qemu's models whose features Intel's and AMD's CPUs since 2011 all have
@@ -108,6 +121,7 @@ KVM = Profile(
     huge_pages=True,
     boots_at_once=None,
     timing=PROMPT,
+    kernel=Kernel.ALPINE,
     cpu_check="partial",
 )
 PROFILES = {each.name: each for each in (EMULATED, KVM)}
@@ -122,6 +136,7 @@ KEYS = {
     "hugePages": "huge_pages",
     "bootsAtOnce": "boots_at_once",
     "timing": "timing",
+    "kernel": "kernel",
 }
 READ: dict[str, tuple[Callable[[str], Any], str]] = {
     "nodeCpu": (Cpu.parse, "a model of libvirt's and features, like Westmere,+vmx,?sha-ni"),
@@ -129,6 +144,7 @@ READ: dict[str, tuple[Callable[[str], Any], str]] = {
     "hugePages": (SWITCHES.__getitem__, "one of: true, false"),
     "bootsAtOnce": (lambda text: None if text == ALL else _count(text), "1 or more, or all"),
     "timing": (TIMINGS.__getitem__, f"one of: {', '.join(TIMINGS)}"),
+    "kernel": (Kernel, f"one of: {', '.join(Kernel)}"),
 }
 
 
@@ -156,10 +172,10 @@ def of_stack(stack: str, option: Option, found: Profile) -> Profile:
 
 
 def of_virtual(hardware: Path, cores: int | None) -> Profile:
-    """The virtual lab machine's: that of the accelerator it was last started with.
+    """The virtual lab machine's: that of the accelerator it is started with.
 
-    `hardware`: the file in which its start notes that. Emulated where it was never started, and
-    where the file can't be read: that runs everywhere. `cores`: of its own, where they are set;
+    `hardware`: the file in which its start notes that, or a build before. Emulated without it, and
+    where it can't be read: that runs everywhere. `cores`: of its own, where they are set;
     emulated as many machines boot side by side.
     """
     with suppress(OSError, ValueError, KeyError, TypeError):

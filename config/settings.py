@@ -24,7 +24,7 @@ from config.topology import Guest, Machine, Topology
 
 PROJECT = stacks.PROJECT
 MACHINE_FOLDER = PROJECT / ".lab" / "machine"  # labmachine/ keeps the virtual one's keys there
-HARDWARE = "hardware.json"  # in it: what the virtual one was last started with
+HARDWARE = "hardware.json"  # in it: what the virtual one is started with
 VIRTUAL, LOCAL = "virtual", "local"
 SWITCHES, ON_OR_OFF = ("start", "keep"), ("true", "false")  # the launcher acts on them
 BMC_USER = "admin"

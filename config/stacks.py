@@ -27,6 +27,7 @@ OPTIONS = (
     "hugePages",
     "bootsAtOnce",
     "timing",
+    "kernel",
     "alpine",
     "alpineKeys",
 )  # of the namespace `lab:`

@@ -8,7 +8,7 @@ built twice to the cache. `python -m lab.build PART STACK` builds one part.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,12 +18,15 @@ from alpine.release import chosen
 from artefacts import cache_root, run
 from artefacts.process import ending_together
 from config import stacks
+from config.profile import Kernel
 from config.settings import PROJECT, Settings, load_settings
 from guest import consul
 from lab import mirror
 from lab.errors import told
+from labmachine import accelerator, machine
 from labmachine.emulator import emulator
 from labmachine.image import machine_image
+from labmachine.state import State
 from plugins.build import tools, users_own
 
 LOGS = PROJECT / ".lab" / "build"
@@ -42,10 +45,10 @@ class Part:
 
 def _images(stack: str) -> None:
     settings = _settings(stack)
-    release = chosen(settings.mirror)
+    release = chosen(settings.mirror, settings.profile.kernel)
     boottree.common_files(release)
     extra = consul.image_folders(settings.topology)
-    for role in sorted({machine.role for machine in settings.topology.machines.values()}):
+    for role in sorted({each.role for each in settings.topology.machines.values()}):
         image.role_image(role, extra, release)
 
 
@@ -80,10 +83,20 @@ def build(stack: str) -> None:
     own = users_own()
     if own.cli and not own.programs:
         print(f"pulumi {own.why}", file=sys.stderr)
-    mirror.lock_at_first(_settings(stack))
+    settings = _settings(stack)
+    mirror.lock_at_first(settings)
+    if settings.virtual and accelerator.opens() and not State().hardware.exists():
+        _build_parts(["labmachine"], stack)
+        machine.foresee()
+        settings = _settings(stack)  # its kernel is the found profile's
+    compiled = settings.profile.kernel == Kernel.RACK
+    _build_parts([name for name in PARTS if name != "kernel" or compiled], stack)
+
+
+def _build_parts(names: Sequence[str], stack: str) -> None:
     began = time.monotonic()
-    with ending_together() as end, ThreadPoolExecutor(len(PARTS)) as threads:
-        running = {name: threads.submit(_build_part, name, stack) for name in PARTS}
+    with ending_together() as end, ThreadPoolExecutor(len(names)) as threads:
+        running = {name: threads.submit(_build_part, name, stack) for name in names}
         try:
             _watch(running, began)
         finally:

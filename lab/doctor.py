@@ -24,7 +24,7 @@ from config.units import format_size
 from lab import host, mirror
 from lab.finding import Finding
 from lab.snapshots import project_commit
-from labmachine import machine, process, saving
+from labmachine import accelerator, machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
 from labmachine.state import State
 from plugins.build import plugins_in_use, users_own
@@ -44,7 +44,6 @@ PROGRAMS = {
 }
 BUILD_SPACE = 12 << 30  # artefacts of all kinds, while they are built
 CHANGE_SPACE = 2 << 30  # when the cache has what takes most
-KVM = Path("/dev/kvm")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -70,7 +69,7 @@ def report(settings: Settings) -> Iterator[str]:
         yield f"{parameter.parts[3]}: nested={parameter.read_text().strip()}"
     state = State()
     if state.hardware.exists():
-        yield f"the virtual lab machine was last started with {state.hardware.read_text()}"
+        yield f"the virtual lab machine is started with {state.hardware.read_text()}"
     names = {settings.lab.name: "(its name)", str(PROJECT): ".", str(Path.home()): "~"}
     for each in examine(settings):
         mark = "fine" if each.fine else "NOT FINE"
@@ -134,11 +133,13 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
 
 
 def _acceleration() -> str:
-    if not KVM.exists():
-        return f"emulation: this machine has no {KVM}"
-    if not os.access(KVM, os.R_OK | os.W_OK):
-        return f"emulation: {KVM} can't be opened; who is in its group {KVM.group()} gets KVM"
-    return f"{KVM} opens; whether a guest boots on it, lab machine up will try"
+    device = accelerator.DEVICE
+    if not device.exists():
+        return f"emulation: this machine has no {device}"
+    if not accelerator.opens():
+        group = device.group()
+        return f"emulation: {device} can't be opened; who is in its group {group} gets KVM"
+    return f"{device} opens; whether a guest boots on it, lab build and lab machine up try"
 
 
 def _real(settings: Settings) -> Iterator[Finding]:
@@ -176,5 +177,5 @@ def _why(settings: Settings) -> str:
     if not settings.virtual:
         return "a real lab machine has KVM"
     if State().hardware.exists():
-        return "what the lab machine was last started with"
-    return "until lab machine up has tried KVM"
+        return "what the lab machine is started with"
+    return "until lab build or lab machine up has tried KVM"

@@ -1,6 +1,7 @@
 """When Alpine's packages are locked to a mirror, and what is told of where they are from.
 
-Owns which packages a lock has: those of every folder in `guest/`, so that it serves every rack.
+Owns which packages a lock has: the kernel, and those of every folder in `guest/`, so that it serves
+every rack.
 Leaves locking and fetching to `alpine.mirror`.
 """
 
@@ -8,6 +9,7 @@ import sys
 
 from alpine import image, mirror
 from artefacts import CommandFailed
+from config.profile import Kernel
 from config.settings import PROJECT, Settings
 
 LOCK = mirror.LOCK.relative_to(PROJECT)
@@ -15,9 +17,9 @@ LOCK = mirror.LOCK.relative_to(PROJECT)
 
 
 def wanted() -> set[str]:
-    """The packages of every folder in `guest/`, by Alpine's names."""
+    """The kernel, and the packages of every folder in `guest/`, by Alpine's names."""
     files = [*image.GUEST.glob("*/packages"), *image.GUEST.glob("roles/*/packages")]
-    return image.wanted_packages(path.parent for path in files)
+    return image.wanted_packages(path.parent for path in files) | {Kernel.ALPINE}
 
 
 def lock(settings: Settings) -> int:

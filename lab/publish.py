@@ -57,7 +57,7 @@ def publish_common(settings: Settings, key: str) -> None:
     Raises:
         CommandFailed: when `key` isn't what the sources make now.
     """
-    release = chosen(settings.mirror)
+    release = chosen(settings.mirror, settings.profile.kernel)
     _planned(settings, "boot files", key, boottree.common_key(release))
     for target, source in boottree.common_files(release).items():
         if target.startswith("images/"):
@@ -90,7 +90,7 @@ def _known_role(settings: Settings, role: str) -> None:
 
 def _publish(settings: Settings, role: str, key: str) -> None:
     extra = () if role == boottree.QUARANTINE else consul.image_folders(settings.topology)
-    built = image.role_image(role, extra, chosen(settings.mirror))
+    built = image.role_image(role, extra, chosen(settings.mirror, settings.profile.kernel))
     with _one_by_one(settings), step(f"image {role} to the boot server"):
         whole, content = ["boot-image", "list", key], built.list.read_bytes()
         lacks = _on_boot_server(settings, whole, stdin=content).split()
@@ -120,7 +120,7 @@ def _image_keys(settings: Settings) -> dict[str, str]:
 
 def _image_key(settings: Settings, role: str) -> str:
     extra = consul.image_folders(settings.topology)
-    return image.image_key(role, extra, chosen(settings.mirror))
+    return image.image_key(role, extra, chosen(settings.mirror, settings.profile.kernel))
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
     mac = addressing.boot_mac(settings.stack, settings.topology, name)
     _idle_stick(settings, name, device)
     keys, extra = _image_keys(settings), consul.image_folders(settings.topology)
-    release = chosen(settings.mirror)
+    release = chosen(settings.mirror, settings.profile.kernel)
     files = boottree.common_files(release)
     for role, key in keys.items():  # all go in one copy; one by one over ssh takes minutes
         files |= boottree.image_files(role, key, extra, release)

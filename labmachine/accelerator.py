@@ -16,6 +16,7 @@ from labmachine.emulator import environment
 from labmachine.image import MachineImage
 from labmachine.qemu import PROGRAM, Accelerator, probe_argv
 
+DEVICE = Path("/dev/kvm")
 DEADLINE_S = 20.0  # a real KVM needs under 2
 PROOF = "Unable to mount root fs"  # the kernel's last words without a disk: all of it came up
 
@@ -28,14 +29,19 @@ class Verdict:
     reason: str
 
 
+def opens() -> bool:
+    """Whether this user may use KVM at all."""
+    return os.access(DEVICE, os.R_OK | os.W_OK)
+
+
 def accelerator(image: MachineImage) -> Verdict:
     """KVM if a guest boots on it within 20 s, else TCG.
 
     Asked once per boot of the user's machine, qemu version and kernel; then remembered. Whether
     /dev/kvm opens isn't: a user who joins its group gets KVM at his next login.
     """
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return Verdict("tcg", "/dev/kvm can't be opened for reading and writing")
+    if not opens():
+        return Verdict("tcg", f"{DEVICE} can't be opened for reading and writing")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
     version = run([PROGRAM, "--version"], env=environment())
     key = digest(boot, os.uname().release, version, image.kernel, "a guest on it")
@@ -69,4 +75,4 @@ def _try_kvm(image: MachineImage) -> Verdict:
     if PROOF in seen:
         return Verdict("kvm", "a guest booted on it")
     last = next((line.strip() for line in reversed(seen.splitlines()) if line.strip()), "nothing")
-    return Verdict("tcg", f"/dev/kvm opens, but {failure}; last seen: {last}")
+    return Verdict("tcg", f"{DEVICE} opens, but {failure}; last seen: {last}")

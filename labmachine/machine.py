@@ -4,6 +4,7 @@ Owns what is in the state folder. Leaves the qemu process to `process`, what the
 of to `image` and `qemu`, its moments to `saving`, and what runs in it to the Pulumi program.
 """
 
+import json
 import sys
 import time
 from contextlib import suppress
@@ -12,8 +13,10 @@ from typing import Literal
 
 from artefacts import CommandFailed, run, step
 from artefacts.namespace import remove_tree
+from config.files import write
 from config.labmachine import LabMachine, load_labmachine
 from labmachine import layers, preconditions, process, qmp, saving
+from labmachine.accelerator import accelerator
 from labmachine.image import MachineImage, machine_image
 from labmachine.process import MachineError
 from labmachine.qemu import Accelerator, hardware
@@ -65,6 +68,17 @@ def up(settings: LabMachine | None = None, state: State | None = None) -> Status
         with step("waiting for the lab machine"):
             _wait_until_ready(settings, state)
     return status(settings, state)
+
+
+def foresee(settings: LabMachine | None = None, state: State | None = None) -> None:
+    """Note what a machine that was never started will be started with; KVM is tried for that."""
+    settings, state = settings or load_labmachine(), state or State()
+    with process.locked(state):
+        if not state.hardware.exists():
+            image = _image_of(state)
+            _make_folder(state)
+            now = hardware(settings, image, accelerator(image).accelerator)
+            write(state.hardware, json.dumps(now))
 
 
 def _tell_changes(settings: LabMachine, state: State) -> None:
@@ -182,8 +196,7 @@ def _image_of(state: State) -> MachineImage:
 
 def _create(settings: LabMachine, state: State, image: MachineImage) -> None:
     """Whatever the machine needs and isn't there: keys, root overlay, disks."""
-    state.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    state.folder.chmod(0o700)
+    _make_folder(state)
     make_keys(state)
     if not state.layer.exists():
         layers.make_lowest(state)
@@ -205,6 +218,11 @@ def _create(settings: LabMachine, state: State, image: MachineImage) -> None:
              "-b", f"{state.image.name}/{image.disk.name}", new])  # fmt: skip
         run(["sync", new])
         new.rename(state.root)
+
+
+def _make_folder(state: State) -> None:
+    state.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state.folder.chmod(0o700)
 
 
 def _take_image(image: MachineImage, state: State) -> None:

@@ -60,7 +60,7 @@ class State:
 
     @property
     def hardware(self) -> Path:
-        """What it was last started with, as JSON (`qemu.hardware`); settings may have changed."""
+        """What it was last started with, or will be first, as JSON (`qemu.hardware`)."""
         return self.folder / HARDWARE
 
     @property

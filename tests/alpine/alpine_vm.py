@@ -187,10 +187,12 @@ def nic(extra: str = "") -> list[str]:
 
 
 def direct(tree: Tree, scheme: str) -> list[str]:
-    """qemu arguments that start the tree's kernel with `rack.tree=<scheme>`."""
+    """qemu arguments that start the tree's kernel, as nodes do, with `rack.tree=<scheme>`."""
     line = f"{QUIET} rack.tree={scheme} rack.machine={MAC}"
     boot = tree.folder / "boot"
-    kernel = ["-kernel", str(boot / "vmlinuz"), "-initrd", str(boot / "initramfs")]
+    elf = tree.folder.parent / "vmlinux"
+    elf.write_bytes(gzip.decompress((boot / "vmlinux.gz").read_bytes()))
+    kernel = ["-kernel", str(elf), "-initrd", str(boot / "initramfs")]
     folders = {"boot": tree.folder, "images": tree.folder / "images"}
     shares = [
         f"local,path={folder},mount_tag={tag},security_model=none,readonly=on"

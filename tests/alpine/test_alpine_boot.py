@@ -22,9 +22,11 @@ from loopback import serving
 
 from alpine.image import image_key
 from alpine.stick import write_stick
+from config.profile import Kernel
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 READY_SECONDS = 150
+EACH_KERNEL = pytest.mark.parametrize("tree", list(Kernel), indirect=True)
 SERVICE = "/etc/init.d/named-file"
 DAEMON = """#!/sbin/openrc-run
 supervisor=supervise-daemon
@@ -47,6 +49,7 @@ def server(tree: Tree) -> Iterator[str]:
         yield f"http://10.0.2.2:{port}"
 
 
+@EACH_KERNEL
 def test_boots_from_a_9p_tree_to_ssh(tree: Tree) -> None:
     with power_on(tree, [*direct(tree, "9p://boot"), *nic()]) as machine:
         machine.wait_console("tester ready", READY_SECONDS)
@@ -57,6 +60,7 @@ def test_boots_from_a_9p_tree_to_ssh(tree: Tree) -> None:
         assert machine.ssh("grep -c ^root:[*]: /etc/shadow").strip() == "1"
 
 
+@EACH_KERNEL
 def test_boots_by_pxe_over_http_and_outlives_the_server(tree: Tree, server: str) -> None:
     nic_arguments = nic(f",bootfile={server}/boot.ipxe")
     with power_on(tree, [*nic_arguments, "-boot", "n"]) as machine:
@@ -112,6 +116,7 @@ def test_what_failed_is_ready_as_soon_as_it_works(tree: Tree) -> None:
         machine.ssh("flock /run/rack/again.lock true")  # waits for who still checks
 
 
+@EACH_KERNEL
 def test_boots_from_a_usb_stick(tree: Tree, tmp_path: Path) -> None:
     files = {str(p.relative_to(tree.folder)): p for p in tree.folder.rglob("*") if p.is_file()}
     stick = tmp_path / "stick"

@@ -1,13 +1,16 @@
 """The pure parts of alpine/: names, versions, archives, menus."""
 
+import gzip
 import os
 import re
+import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from alpine import cpio, elf
+from alpine.alpinekernel import MAGIC, PAYLOAD, VERSION, elf_of
 from alpine.alpinepackages import parse_installed
 from alpine.debian import lock, requests
 from alpine.debianpackages import apk_name, apk_version, control_depends
@@ -62,7 +65,8 @@ def test_modules_come_with_what_they_depend_on(tmp_path: Path) -> None:
         "kernel/fs/a.ko: kernel/fs/b-c.ko\nkernel/fs/b-c.ko:\nkernel/fs/d.ko:\n"
     )
     target = tmp_path / "target"
-    assert choose_modules(source, ["a"], target) == ["kernel/fs/b-c.ko", "kernel/fs/a.ko"]
+    (source / "modules.builtin").write_text("kernel/fs/itself.ko\n")
+    assert choose_modules(source, ["itself", "a"], target) == ["kernel/fs/b-c.ko", "kernel/fs/a.ko"]
     assert (target / "kernel/fs/b-c.ko").read_text() == "b-c"
     assert not (target / "kernel/fs/d.ko").exists()
     assert module_name("kernel/fs/b-c.ko") == "b_c"
@@ -171,3 +175,37 @@ def test_a_stick_has_its_times_in_utc(tmp_path: Path, monkeypatch: pytest.Monkey
     assert moment
     written = datetime.strptime(" ".join(moment.groups()), "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=5)
+
+
+def _bzimage(payload: bytes, magic: bytes = b"HdrS", version: int = 0x20F) -> bytes:
+    """A kernel with one sector of setup and its payload 64 bytes behind that."""
+    whole = bytearray(1024 + 64) + payload
+    whole[0x1F1] = 1
+    whole[MAGIC : MAGIC + 4] = magic
+    struct.pack_into("<H", whole, VERSION, version)
+    struct.pack_into("<II", whole, PAYLOAD, 64, len(payload))
+    return bytes(whole)
+
+
+ELF = b"\x7fELF and more"
+
+
+def test_a_kernel_s_elf_file_is_found() -> None:
+    packed = gzip.compress(ELF) + struct.pack("<I", len(ELF))  # its size follows, as Linux has it
+    assert elf_of(_bzimage(packed)) == ELF
+
+
+@pytest.mark.parametrize(
+    ("bzimage", "words"),
+    [
+        (_bzimage(gzip.compress(ELF), magic=b"none"), "no bzImage"),
+        (b"", "no bzImage"),
+        (_bzimage(gzip.compress(ELF), version=0x207), "no ELF file"),
+        (_bzimage(gzip.compress(b"MZ")), "no ELF file"),
+        (_bzimage(gzip.compress(ELF)[:-4]), "no ELF file"),
+        (_bzimage(b"\xfd7zXZ"), "isn't packed with gzip"),
+    ],
+)
+def test_what_is_no_such_kernel_is_refused(bzimage: bytes, words: str) -> None:
+    with pytest.raises(CommandFailed, match=words):
+        elf_of(bzimage)

@@ -110,13 +110,13 @@ def test_static_programs_need_no_libraries(tmp_path: Path) -> None:
 
 
 def test_boot_files_have_their_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    netboot, work = tmp_path / "netboot", tmp_path / "work"
-    for folder in (netboot, work):
+    boot, work = tmp_path / "boot", tmp_path / "work"
+    for folder in (boot, work):
         folder.mkdir()
-    for name in ("vmlinuz", "vmlinux.gz"):
-        (netboot / name).write_text(name)
-    monkeypatch.setattr(Release, "tree", tmp_path)
-    monkeypatch.setattr(initramfs, "_archive", lambda _: b"archive")
+    for name in ("vmlinuz", "vmlinux"):
+        (boot / name).write_text(name)
+    monkeypatch.setattr(Release, "kernel_root", tmp_path)
+    monkeypatch.setattr(initramfs, "_archive", lambda _root, _scratch: b"archive")
     initramfs._build(OFFLINE, work)
     monkeypatch.setattr(initramfs, "boot_files", lambda _release: work)
     monkeypatch.setattr("alpine.boottree.image_files", lambda *_, **__: {})

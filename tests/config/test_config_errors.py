@@ -97,6 +97,7 @@ WRONG = {
     "hugePages": ("yes", "one of: true, false"),
     "bootsAtOnce": ("0", "1 or more, or all"),
     "timing": ("slow", "one of: patient, prompt"),
+    "kernel": ("linux-lts", "one of: rack, linux-virt"),
 }
 
 

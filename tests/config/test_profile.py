@@ -53,6 +53,7 @@ VALUES = {
     "hugePages": "false",
     "bootsAtOnce": "3",
     "timing": "patient",
+    "kernel": "rack",
 }
 
 

@@ -8,7 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from artefacts import CommandFailed, run
+from config import settings
 from lab import build
+from labmachine import accelerator, machine
+from labmachine.state import State
 from plugins.build import Own
 
 
@@ -19,6 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(build, "SILENT_S", 0.5)
     monkeypatch.setattr(build, "REPORT_S", 0.5)
     monkeypatch.setattr(build, "users_own", lambda: Own(None, (), "none"))
+    monkeypatch.setattr(accelerator, "opens", lambda: False)
 
 
 def _parts(monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
@@ -67,6 +71,27 @@ def test_one_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(CommandFailed, match="the reason"):
         build.build("mini")
     assert time.monotonic() - began < 20
+
+
+def test_on_kvm_the_lab_machine_is_first_and_no_kernel_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state, order = State(tmp_path / "machine"), tmp_path / "order"
+    names = ("kernel", "tools", "labmachine")
+    _parts(monkeypatch, **{name: f"echo {name} >>{order}" for name in names})
+
+    def foresee() -> None:
+        order.write_text(f"{order.read_text()}kvm\n")
+        state.folder.mkdir()
+        state.hardware.write_text('{"accelerator": "kvm"}')
+
+    monkeypatch.setattr(accelerator, "opens", lambda: True)
+    monkeypatch.setattr(machine, "foresee", foresee)
+    monkeypatch.setattr(build, "State", lambda: state)
+    monkeypatch.setattr(settings, "MACHINE_FOLDER", state.folder)
+    build.build("mini")
+    first, tried, *rest = order.read_text().split()
+    assert (first, tried, sorted(rest)) == ("labmachine", "kvm", ["labmachine", "tools"])
 
 
 def test_a_full_disk_is_told_where_a_log_has_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

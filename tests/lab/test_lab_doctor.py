@@ -18,7 +18,7 @@ from config.profile import EMULATED, KEYS
 from config.settings import Settings, load_settings
 from lab import doctor, host
 from lab.survey import silent
-from labmachine import machine
+from labmachine import accelerator, machine
 from labmachine.state import State
 
 
@@ -86,7 +86,7 @@ def test_it_tells_of_an_unfinished_way_back(
 
 @pytest.mark.parametrize(
     ("exists", "opens", "words"),
-    [(False, False, "has no"), (True, False, "gets KVM"), (True, True, "will try")],
+    [(False, False, "has no"), (True, False, "gets KVM"), (True, True, "machine up try")],
 )
 def test_kvm_is_looked_at_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exists: bool, opens: bool, words: str
@@ -94,7 +94,7 @@ def test_kvm_is_looked_at_only(
     device = tmp_path / "kvm"
     if exists:
         device.touch()
-    monkeypatch.setattr(doctor, "KVM", device)
+    monkeypatch.setattr(accelerator, "DEVICE", device)
     monkeypatch.setattr("os.access", lambda _path, _mode: opens)
     assert words in doctor._acceleration()
 

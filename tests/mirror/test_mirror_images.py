@@ -7,7 +7,9 @@ from mirror_maker import full_mirror
 
 from alpine import image, mirror
 from alpine.release import OFFLINE, chosen
+from artefacts import run
 from config.load import FOLDER, load_topology
+from config.profile import Kernel
 from guest import consul
 from lab.mirror import wanted
 
@@ -32,6 +34,15 @@ def test_they_are_equal_file_for_file(tmp_path: Path, monkeypatch: pytest.Monkey
         # the same but for what a machine with apk has more, and what lists it
         assert {_path(line) for line in offline - ours} <= DIFFERENT
         assert "/sbin/apk" in {_path(line) for line in ours - offline}
+
+
+def test_its_kernel_is_the_offline_tree_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "LOCK", tmp_path / "mirror.lock")
+    made = full_mirror()
+    mirror.lock_anew(made, wanted())
+    ours, offline = (chosen(each, Kernel.ALPINE).kernel_root for each in (made, None))
+    assert list(offline.rglob("*.ko"))
+    assert run(["diff", "-r", ours, offline]) == ""
 
 
 def _manifest(built: image.RoleImage) -> set[str]:

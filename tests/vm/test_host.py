@@ -34,7 +34,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlainHost]:
 @pytest.fixture(scope="module")
 def rack(machine: PlainHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
     """Stack `own`, whose lab machine is that one. Its silicon is emulated, so it takes its time."""
-    options = {"machine": f"ssh://{ALIAS}", "timing": "patient", "bootsAtOnce": "1"}
+    slow = {"timing": "patient", "bootsAtOnce": "1", "kernel": "rack"}
+    options = {"machine": f"ssh://{ALIAS}", **slow}
     with stack("own", tmp_path_factory.mktemp("own"), {}, options=options) as made:
         yield made
 

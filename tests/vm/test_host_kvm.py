@@ -45,7 +45,7 @@ def test_a_virtual_lab_machine_runs_on_kvm(tmp_path: Path) -> None:
         _write(host, "config/one.yaml", one)
         assert "on kvm" in _run(host, "lab --stack one machine up")
         doctor = _run(host, "lab --stack one doctor --report")
-        assert "lab:profile: kvm (what the lab machine was last started with)" in doctor
+        assert "lab:profile: kvm (what the lab machine is started with)" in doctor
         _run(host, "pulumi up --stack one --yes --skip-preview")
         status = _run(host, "lab --stack one status --json")
         assert status.count('"phase": "ready"') == 2
