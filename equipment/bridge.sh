@@ -13,7 +13,21 @@ owner() {
     ovs-vsctl --timeout=60 --if-exists get bridge "$bridge" external_ids:rack-lab | tr -d '"'
 }
 
+# Open vSwitch remembers ports beyond a power cut, and libvirt gives their names to other machines
+# then, whose start fails: "vnet9 is actually attached to bridge ...". A rack's ports that have no
+# device are nobody's.
+forget_gone() {
+    for port in $(ovs-vsctl --timeout=60 --bare --columns=name list interface); do
+        case $port in vnet*) ;; *) continue ;; esac
+        [ ! -e "/sys/class/net/$port" ] || continue
+        at=$(ovs-vsctl --timeout=60 iface-to-br "$port" 2>/dev/null) || continue
+        [ -z "$(ovs-vsctl --timeout=60 br-get-external-id "$at" rack-lab)" ] ||
+            ovs-vsctl --timeout=60 --if-exists del-port "$at" "$port"
+    done
+}
+
 apply() {
+    forget_gone
     if ovs-vsctl --timeout=60 br-exists "$bridge"; then
         [ "$(owner)" = "$tag" ] || refuse "is there and not this stack's; remove or rename it"
     elif [ -e "/sys/class/net/$bridge" ]; then
