@@ -10,6 +10,7 @@ A mirror is the folder of a release, by http or as a copy on this machine: below
 when a newer one comes: so the versions are locked, and a lock is renewed when they are gone.
 """
 
+import re
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,15 +54,17 @@ def packages(mirror: Mirror) -> Path:
     return cached("alpine", lock_key(), build, title=f"fetching Alpine from {mirror.place}")
 
 
-def lock_anew(mirror: Mirror, names: Iterable[str]) -> int:
+def lock_anew(mirror: Mirror, names: Iterable[str], optional: Iterable[str] = ()) -> int:
     """Lock the packages called so, and all they depend on, as the mirror has them; how many.
+
+    `optional`: packages that aren't locked if the mirror lacks them.
 
     Raises:
         CommandFailed: it doesn't answer, lacks one, or a signature is missing or wrong.
     """
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        paths = _resolve(mirror, sorted(names), work)
+        paths = _resolve(mirror, sorted(names), sorted(optional), work)
         fetched = work / "packages"
         fetched.mkdir()
         sums = _fetch(mirror, paths, fetched)
@@ -70,7 +73,13 @@ def lock_anew(mirror: Mirror, names: Iterable[str]) -> int:
     return len(sums)
 
 
-def _resolve(mirror: Mirror, names: list[str], work: Path) -> list[str]:
+def is_locked(name: str) -> bool:
+    """Whether the lock has a version of a package."""
+    versioned = re.compile(rf"{re.escape(name)}-[0-9][^-]*-r[0-9]+\.apk")
+    return any(versioned.fullmatch(Path(path).name) for path in read_sums(LOCK))
+
+
+def _resolve(mirror: Mirror, names: list[str], optional: list[str], work: Path) -> list[str]:
     """The paths of packages and of what they depend on, by the mirror's signed indexes."""
     options: list[str | Path] = [f"--arch={apk.ARCH}", "--no-cache", "--keys-dir", keys(mirror)]
     for repository in REPOSITORIES:
@@ -82,6 +91,8 @@ def _resolve(mirror: Mirror, names: list[str], work: Path) -> list[str]:
     empty = work / "root"
     empty.mkdir()
     apk.apk("add", "--quiet", f"--root={empty}", f"--arch={apk.ARCH}", "--initdb", "--no-cache")
+    query = ["query", "--available", "--from=none", "--fields=name", f"--root={empty}", *options]
+    names = [*names, *(each for each in optional if apk.apk(*query, each))]
     # `fetch` alone doesn't fail where a package is missing
     apk.apk("add", "--simulate", f"--root={empty}", *options, *names)
     found = apk.apk("fetch", "--from=none", "--simulate", "--recursive", "--url", *options, *names)

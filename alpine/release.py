@@ -26,6 +26,8 @@ from config.mirror import Mirror
 from config.profile import Kernel
 
 ARCH_FOLDER = f"main/{apk.ARCH}"
+LBU = "alpine-conf"
+"""The package with Alpine's lbu, and the folder of `guest/` with it; `lbu` stands in for it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Release:
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of `guest/` that every image of the release has."""
-        return ("apk",) if self.mirror else ()
+        if not self.mirror:
+            return ("lbu",)
+        return ("apk", LBU if mirrors.is_locked(LBU) else "lbu")
 
     @property
     def _tree_key(self) -> str:

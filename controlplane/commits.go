@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ const (
 )
 
 // checkCommit tells what is wrong with a commit, if anything: it must be a tar.gz of files, folders and
-// symbolic links below etc/.
+// symbolic links, whose names lead nowhere but below the machine's root.
 func checkCommit(data []byte) error {
 	if len(data) > commitBytes {
 		return fmt.Errorf("a commit has %d bytes at most", commitBytes)
@@ -51,9 +50,8 @@ func checkCommit(data []byte) error {
 		default:
 			return fmt.Errorf("'%s' is no file, folder or symbolic link", header.Name)
 		}
-		clean := path.Clean(header.Name)
-		if strings.Contains("/"+header.Name+"/", "/../") || clean != "etc" && !strings.HasPrefix(clean, "etc/") {
-			return fmt.Errorf("'%s' is not below etc/", header.Name)
+		if strings.HasPrefix(header.Name, "/") || strings.Contains("/"+header.Name+"/", "/../") {
+			return fmt.Errorf("'%s' leads out of the machine's root", header.Name)
 		}
 	}
 	if _, err := io.Copy(io.Discard, limited); err != nil { // up to gzip's checksum

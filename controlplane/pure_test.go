@@ -61,21 +61,19 @@ func etcFile(name string, size int64) tar.Header {
 
 func TestCheckCommit(t *testing.T) {
 	good := archive(t, tar.Header{Name: "etc/", Typeflag: tar.TypeDir}, etcFile("./etc/a", 10),
-		tar.Header{Name: "etc/l", Typeflag: tar.TypeSymlink, Linkname: "/x"})
+		tar.Header{Name: "etc/l", Typeflag: tar.TypeSymlink, Linkname: "/x"}, etcFile("root/.profile", 10))
 	if err := checkCommit(good); err != nil {
 		t.Error(err)
 	}
 	for what, data := range map[string][]byte{
-		"no tar.gz":    []byte("hello"),
-		"cut off":      good[:len(good)-6],
-		"elsewhere":    archive(t, etcFile("usr/bin/x", 1)),
-		"absolute":     archive(t, etcFile("/etc/x", 1)),
-		"out of it":    archive(t, etcFile("etc/../usr/x", 1)),
-		"out, in it":   archive(t, etcFile("etc/a/../x", 1)),
-		"a device":     archive(t, tar.Header{Name: "etc/null", Typeflag: tar.TypeChar}),
-		"a hard link":  archive(t, tar.Header{Name: "etc/h", Typeflag: tar.TypeLink, Linkname: "etc/a"}),
-		"etc's sister": archive(t, etcFile("etcetera/x", 1)),
-		"too large":    make([]byte, commitBytes+1),
+		"no tar.gz":   []byte("hello"),
+		"cut off":     good[:len(good)-6],
+		"absolute":    archive(t, etcFile("/etc/x", 1)),
+		"out of it":   archive(t, etcFile("etc/../usr/x", 1)),
+		"out, in it":  archive(t, etcFile("etc/a/../x", 1)),
+		"a device":    archive(t, tar.Header{Name: "etc/null", Typeflag: tar.TypeChar}),
+		"a hard link": archive(t, tar.Header{Name: "etc/h", Typeflag: tar.TypeLink, Linkname: "etc/a"}),
+		"too large":   make([]byte, commitBytes+1),
 	} {
 		if checkCommit(data) == nil {
 			t.Errorf("%s: taken", what)

@@ -12,7 +12,7 @@
 #     virtualbmc|yes                 its file VIRTUALBMC is there
 #     scan_lvs|0                     lvm.conf(5)
 #     held|VOLUME|DEVICE             a rack's volume, and what the lab machine has made of it
-#     rack|GROUP                     a rack's volume group
+#     rack|STACK                     whose volume group or bridges are there
 #   host.sh install PACKAGE...       with apt; notes what that adds and removes
 #   host.sh purge [KEY]              takes that back, and lets the key in no more
 #   host.sh admit KEY                lets a key in as root: a line of authorized_keys, sshd(8)
@@ -60,7 +60,7 @@ look() {
     done
     [ ! -s "$virtualbmc" ] || echo 'virtualbmc|yes'
     ! has lvmconfig || lvmconfig --type full devices/scan_lvs | sed 's/.*=/scan_lvs|/'
-    ! has vgs || vgs --noheadings --options vg_name | sed -n 's/^ *\(rack-[^ ]*\)$/rack|\1/p'
+    racks | sort -u
     for volume in /sys/block/dm-*; do
         name=$(cat "$volume/dm/name" 2>/dev/null || true)
         case $name in rack-*) ;; *) continue ;; esac
@@ -68,6 +68,12 @@ look() {
             [ ! -e "$holder" ] || echo "held|$name|${holder##*/}"
         done
     done
+}
+
+racks() {
+    ! has vgs || vgs --noheadings --options vg_name | sed -n 's/^ *rack-\([^ ]*\)$/rack|\1/p'
+    ! has ovs-vsctl || ovs-vsctl --timeout=10 --bare --columns=external_ids list bridge 2>/dev/null |
+        sed -n 's/.*rack-lab="*rack-lab[.]\([^" ,]*\).*/rack|\1/p'
 }
 
 look_at_packages() {

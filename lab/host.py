@@ -54,7 +54,7 @@ class Host:
     virtualbmc: bool = False
     scan_lvs: bool = False
     held: list[tuple[str, str]] = field(default_factory=list)  # volume, device
-    racks: list[str] = field(default_factory=list)  # volume groups
+    racks: list[str] = field(default_factory=list)  # their stacks
 
 
 def look(settings: Settings) -> Host:
@@ -97,8 +97,8 @@ def read(lines: Sequence[str]) -> Host:
                 setattr(found, name, value in ("yes", "1"))
             case ["held", volume, device]:
                 found.held.append((volume, device))
-            case ["rack", group]:
-                found.racks.append(group)
+            case ["rack", stack]:
+                found.racks.append(stack)
     return found
 
 
@@ -190,10 +190,12 @@ def undoing(settings: Settings, host: Host) -> list[Change]:
         ConfigError: a rack is there, which needs them.
     """
     if host.racks:
-        named = ", ".join(group.removeprefix("rack-") for group in host.racks)
         rule = "no rack is on it; these are, by the names of their stacks"
-        remedy = "destroy them first: pulumi destroy --stack STACK"
-        problem = Problem("racks", named, rule, remedy)
+        remedy = (
+            "destroy them first: pulumi destroy --stack STACK; without their Pulumi state: "
+            "lab --stack STACK clear"
+        )
+        problem = Problem("racks", ", ".join(host.racks), rule, remedy)
         raise ConfigError(f"the lab machine {settings.lab.name}", [problem])
     laid = (*sums(), virtualbmc.FOLDER)
     key = (local.authorized_line(),) if local.is_by_ssh(settings.lab) else ()

@@ -8,7 +8,9 @@ Leaves locking and fetching to `alpine.mirror`.
 import sys
 
 from alpine import image, mirror
+from alpine.release import LBU
 from artefacts import CommandFailed
+from config.mirror import Mirror
 from config.profile import Kernel
 from config.settings import PROJECT, Settings
 
@@ -17,19 +19,21 @@ LOCK = mirror.LOCK.relative_to(PROJECT)
 
 
 def wanted() -> set[str]:
-    """The kernel, and the packages of every folder in `guest/`, by Alpine's names."""
+    """The kernel, and the packages of every folder in `guest/`, by Alpine's names.
+
+    Without LBU's, which has a stand-in.
+    """
     files = [*image.GUEST.glob("*/packages"), *image.GUEST.glob("roles/*/packages")]
-    return image.wanted_packages(path.parent for path in files) | {Kernel.ALPINE}
+    return (image.wanted_packages(path.parent for path in files) | {Kernel.ALPINE}) - {LBU}
 
 
-def lock(settings: Settings) -> int:
-    """Lock the versions that the stack's mirror has now; how many packages.
+def lock(place: Mirror) -> int:
+    """Lock the versions that a mirror has now; how many packages.
 
     Raises:
         CommandFailed: the mirror doesn't answer, lacks a package, or a signature is wrong.
     """
-    assert settings.mirror
-    return mirror.lock_anew(settings.mirror, wanted())
+    return mirror.lock_anew(place, wanted(), {LBU})
 
 
 def lock_at_first(settings: Settings) -> None:
@@ -38,7 +42,7 @@ def lock_at_first(settings: Settings) -> None:
         return
     place = settings.mirror.place
     try:
-        count = lock(settings)
+        count = lock(settings.mirror)
     except CommandFailed as error:
         print(f"{error}\nAlpine is built offline, without {place}", file=sys.stderr)
     else:

@@ -152,7 +152,7 @@ def commit(settings: Settings, name: str) -> str:
     mac = addressing.boot_mac(settings.stack, settings.topology, name)
     with tempfile.TemporaryDirectory() as work:
         changed = Path(work) / "commit.tar.gz"
-        ask(settings, name, ["lbu", "package", "-"], output=changed)
+        ask(settings, name, ["rack-commit", "pack"], output=changed)
         content = changed.read_bytes()
     _on_boot_server(settings, ["boot-entry", "commit", mac], stdin=content)
     return hashlib.sha256(content).hexdigest()

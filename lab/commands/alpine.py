@@ -25,7 +25,7 @@ def lock(context: typer.Context) -> None:
         remedy = f"pulumi config set lab:alpine {OFFICIAL} --stack {settings.stack}"
         problem = Problem("lab:alpine", "(unset)", "the mirror to take packages from", remedy)
         raise ConfigError("lab alpine lock", [problem])
-    count = mirror.lock(settings)
+    count = mirror.lock(settings.mirror)
     screen.print(
         f"{count} packages of {settings.mirror.place} are locked in {mirror.LOCK}",
         highlight=False, soft_wrap=True,

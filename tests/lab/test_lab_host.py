@@ -79,7 +79,7 @@ def test_a_bare_one_gets_packages_and_files_once() -> None:
 
 def test_it_isn_t_given_back_under_a_rack() -> None:
     with pytest.raises(ConfigError, match=r"mini[^!]*destroy them first"):
-        host.undoing(SETTINGS, read([*PREPARED, "rack|rack-mini"]))
+        host.undoing(SETTINGS, read([*PREPARED, "rack|mini"]))
     take, purge = host.undoing(SETTINGS, read(PREPARED))
     assert (take.action, purge.action) == ("take", "purge")
     assert {*host.sums(), virtualbmc.FOLDER} == set(take.words)

@@ -11,7 +11,7 @@ from artefacts import run
 from config.load import FOLDER, load_topology
 from config.profile import Kernel
 from guest import consul
-from lab.mirror import wanted
+from lab.mirror import lock
 
 pytestmark = [pytest.mark.mirror, pytest.mark.vm, pytest.mark.timeout(1200)]
 
@@ -23,7 +23,7 @@ DIFFERENT = {"/usr/share/rack/packages", "/var/cache/rc/deptree", "/usr/bin/ssl_
 def test_they_are_equal_file_for_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "LOCK", tmp_path / "mirror.lock")
     made = full_mirror()
-    mirror.lock_anew(made, wanted())
+    lock(made)
     topology = load_topology(FOLDER / "mini.yaml", "mini")
     extra = consul.image_folders(topology)
     roles = {machine.role for machine in topology.machines.values()}
@@ -39,7 +39,7 @@ def test_they_are_equal_file_for_file(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_its_kernel_is_the_offline_tree_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "LOCK", tmp_path / "mirror.lock")
     made = full_mirror()
-    mirror.lock_anew(made, wanted())
+    lock(made)
     ours, offline = (chosen(each, Kernel.ALPINE).kernel_root for each in (made, None))
     assert list(offline.rglob("*.ko"))
     assert run(["diff", "-r", ours, offline]) == ""

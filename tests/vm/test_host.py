@@ -74,6 +74,8 @@ def test_the_small_rack_is_raised_and_its_bmcs_answer(rack: Rack) -> None:
     assert rack.planned() == {}
     assert_serves(rack)
     assert rack.lab("power", "storage1", "status").split()[-1] == "on"
+    refused = rack.lab("host", "prepare", "--undo", "--yes", check=False)
+    assert "destroy them first" in refused
 
 
 def test_it_assembles_nothing_of_a_node_without_power(machine: PlainHost, rack: Rack) -> None:
