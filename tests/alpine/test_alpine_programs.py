@@ -58,8 +58,8 @@ def test_consuls_edits_are_readable_and_of_modules_in_go_mod() -> None:
 
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A guest/ with a common folder, a folder `agent` with a program, and a role."""
-    for name in ("common", "agent", "roles/bare"):
+    """A guest/ with what every image has, a folder `agent` with a program, and a role."""
+    for name in ("common", *OFFLINE.folders, "agent", "roles/bare"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "agent/programs").write_text("tool  # what it is for\n")
     (tmp_path / "agent/services").write_text("tool\n")
