@@ -20,6 +20,7 @@ from artefacts.debian import Apt, Lock, debian_sources
 from artefacts.environment import PROJECT
 from artefacts.namespace import as_root, remove_tree
 from config.addressing import LAB_UPLINK
+from config.profile import EMULATED_CORES
 from equipment import HOST_PACKAGES
 from labmachine.emulator import environment
 from labmachine.image import BASE
@@ -42,7 +43,8 @@ Address={ADDRESS}/{LAB_UPLINK.prefixlen}
 Gateway={LAB_UPLINK[2]}
 """
 KERNEL_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet loglevel=4"
-DISK_SIZE, MEMORY_MB, CORES = "10G", 8192, 2
+DISK_SIZE, MEMORY_MB = "10G", 8192
+CORES = EMULATED_CORES  # docs/decisions/0005: on two, emulated SVM isn't sound
 SERIALS, USERS_DISK = ("disk1", "disk2"), "users"
 # of the cache, what is needed to raise a rack; of the heavy ones the one that was used last
 ARTEFACTS = (
