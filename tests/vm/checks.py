@@ -42,6 +42,18 @@ def assert_serves(rack: Rack, host: str | None = None) -> None:
     assert {url: text for url, _, text in answers} == wanted
 
 
+def assert_keeps_commits(rack: Rack) -> None:
+    """What `lbu commit` brought the boot servers is drift until the next `up`, and booted then."""
+    rack.lab("ssh", "router", "--", "echo kept >/etc/rack/kept; lbu commit")
+    rack.pulumi("refresh", "--yes", "--skip-preview")
+    assert rack.planned() == {"router-changes": "update"}
+    rack.pulumi("up", "--yes", "--skip-preview")
+    assert rack.planned() == {}
+    rack.lab("power", "router", "cycle")
+    rack.lab("wait", "router")
+    assert rack.lab("ssh", "router", "--", "cat", "/etc/rack/kept") == "kept\n"
+
+
 def go_back(rack: Rack) -> None:
     """To the rack and its topology as they were raised; its clock is right then."""
     rack.reset_topology()

@@ -9,7 +9,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from checks import assert_clock, topology_of
+from checks import assert_clock, assert_keeps_commits, topology_of
 from drills import (
     HEALED_S,
     Watch,
@@ -98,14 +98,7 @@ def test_clock_that_jumps_an_hour_changes_nobody_s_duty(rack: Rack, attempt: int
 @pytest.mark.rack
 @pytest.mark.long
 def test_what_lbu_commit_changed_is_shown_kept_and_booted(rack: Rack) -> None:
-    rack.lab("ssh", "router", "--", "echo kept >/etc/rack/kept; lbu commit")
-    rack.pulumi("refresh", "--yes", "--skip-preview")
-    assert rack.planned() == {"router-changes": "update"}
-    rack.pulumi("up", "--yes", "--skip-preview")
-    assert rack.planned() == {}
-    rack.lab("power", "router", "cycle")
-    rack.lab("wait", "router")
-    assert rack.lab("ssh", "router", "--", "cat", "/etc/rack/kept") == "kept\n"
+    assert_keeps_commits(rack)
 
 
 def take_over(rack: Rack, watching: Watch, old: str, since: float) -> str:
@@ -221,7 +214,7 @@ def test_a_commit_made_without_a_leader_arrives_when_there_is_one(rack: Rack, at
     kill(rack, old)
     rack.lab("ssh", "router", "--", "lbu", "commit")
     new = leader(rack)
-    sha256 = rack.lab("ssh", "router", "--", "lbu package - | sha256sum").split()[0]
+    sha256 = rack.lab("ssh", "router", "--", "rack-commit pack | sha256sum").split()[0]
     rack.lab("ssh", new, "--", IN_COPY.format(f"commit_sha256={sha256}"))
     revive(rack, old)
     assert_healthy(rack)

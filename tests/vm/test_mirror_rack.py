@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from checks import assert_serves
+from checks import assert_keeps_commits, assert_serves
 from loopback import serving
 from mirror_maker import full_mirror
 from racks import Rack, stack
@@ -56,3 +56,7 @@ def test_the_small_rack_is_raised_of_them(rack: Rack) -> None:
     rack.pulumi("up", "--yes", "--skip-preview")
     assert rack.planned() == {}
     assert_serves(rack)
+
+
+def test_what_lbu_commits_is_kept(rack: Rack) -> None:
+    assert_keeps_commits(rack)
