@@ -20,6 +20,7 @@ class Timing:
     raft_multiplier: int  # a leader that is silent for that many seconds is replaced
     proof_s: int  # how long a proof of leadership counts: no reply is sent later
     lone_proof_s: int  # the same where no other server has a vote, so that nobody can take over
+    disk_s: int  # a leader whose disk completes nothing for so long is replaced
     # A timer may be that late: machines that wake together wake seldom.
     agent_slack_ns: int
     server_slack_ns: int
@@ -31,6 +32,6 @@ class Timing:
 
 # With a multiplier of 1 emulated leaders change on and on; such a machine may be busy for seconds,
 # which is no failure. Servers' heartbeats are 0.4 s apart with 4.
-PATIENT = Timing("patient", 4, 5, 30, 2_000_000_000, 500_000_000, "2s", "10s", "5s")
+PATIENT = Timing("patient", 4, 5, 30, 6, 2_000_000_000, 500_000_000, "2s", "10s", "5s")
 # consul's own for servers in production, and for gossip on a lan.
-PROMPT = Timing("prompt", 1, 1, 10, 100_000_000, 10_000_000, "200ms", "1s", "500ms")
+PROMPT = Timing("prompt", 1, 1, 10, 2, 100_000_000, 10_000_000, "200ms", "1s", "500ms")

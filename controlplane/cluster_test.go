@@ -116,6 +116,7 @@ func threeServers(t *testing.T, ctx context.Context) *cluster {
 		c := serverConfig(t, name)
 		c.Address, c.Servers, c.Founder, c.PeerPort = servers[name], servers, name == "a", 8180
 		c.ProofSeconds = timing(t, "PROOF_SECONDS", 2)
+		c.DiskSeconds = timing(t, "DISK_SECONDS", 6)
 		c.TLS = certificate(name)
 		agent, disk := startAgent(t, c.Address, c.TLS, c.Founder), make(chan struct{}, 1)
 		if c.Founder {

@@ -31,6 +31,7 @@ type config struct {
 	Servers          map[string]string `json:"servers"`            // name: address, this one too
 	ProofSeconds     int               `json:"proof_seconds"`      // how long a proof of leadership counts
 	LoneProofSeconds int               `json:"lone_proof_seconds"` // the same, for the only voter
+	DiskSeconds      int               `json:"disk_seconds"`       // how long the disk of a leader's state may complete nothing
 	RPCPort          int               `json:"rpc_port"`           // where consul's servers take each other's connections
 	TLS              tlsConfig         `json:"tls"`                // of consul's servers among themselves
 	PeerPort         int               `json:"peer_port"`          // where servers fetch files from each other
@@ -94,6 +95,9 @@ func parseConfig(text []byte) (*config, error) {
 	}
 	if c.ProofSeconds < 1 || c.LoneProofSeconds < c.ProofSeconds {
 		return nil, fmt.Errorf("proof_seconds %d and lone_proof_seconds %d: at least 1, the lone one not less", c.ProofSeconds, c.LoneProofSeconds)
+	}
+	if c.DiskSeconds < 1 {
+		return nil, fmt.Errorf("disk_seconds %d: at least 1", c.DiskSeconds)
 	}
 	if c.Device == "" || c.Tree == "" || c.State == "" || c.PIDFile == "" || c.RPCPort == 0 || c.TLS == (tlsConfig{}) || c.PeerPort == 0 {
 		return nil, fmt.Errorf("a server needs device, tree, state, pid_file, rpc_port, tls and peer_port")

@@ -134,7 +134,7 @@ func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 func serverConfig(t *testing.T, name string) *config {
 	return &config{
 		Name: name, MAC: mac1, Address: "127.0.0.1", BootAddress: "127.0.0.9/8", Device: "lo", Tree: t.TempDir(), State: t.TempDir(), Founder: true,
-		Servers: map[string]string{name: "127.0.0.1"}, ProofSeconds: 1, LoneProofSeconds: 3, RPCPort: 8300, PeerPort: 1, Token: management,
+		Servers: map[string]string{name: "127.0.0.1"}, ProofSeconds: 1, LoneProofSeconds: 3, DiskSeconds: 6, RPCPort: 8300, PeerPort: 1, Token: management,
 	}
 }
 

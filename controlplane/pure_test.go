@@ -109,13 +109,13 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	server := `{"name": "laptop", "mac": "52-54-00-aa-bb-01", "address": "10.77.3.10", "boot_address": "10.77.3.253/24", "device": "eth0",
-		"tree": "/media/stick", "state": "/var/lib/consul", "pid_file": "/run/consul.pid", "founder": true, "servers": {"laptop": "10.77.3.10"}, "proof_seconds": 5, "lone_proof_seconds": 30,
+		"tree": "/media/stick", "state": "/var/lib/consul", "pid_file": "/run/consul.pid", "founder": true, "servers": {"laptop": "10.77.3.10"}, "proof_seconds": 5, "lone_proof_seconds": 30, "disk_seconds": 6,
 		"rpc_port": 8300, "tls": {"authority": "a", "certificate": "b", "key": "c", "server_name": "server.rack.consul"}, "peer_port": 8180, "token": "s", "tokens": [{"name": "router", "secret": "x", "rules": "y"}]}`
 	if c, err := parseConfig([]byte(server)); err != nil || c.bootIP() != "10.77.3.253" || c.serverAt("10.77.3.10") != "laptop" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, change := range [][2]string{
-		{`"token": "s"`, `"tokem": "s"`}, {"aa-bb", "AA-bb"}, {"253/24", "253"}, {`"lone_proof_seconds": 30`, `"lone_proof_seconds": 3`},
+		{`"token": "s"`, `"tokem": "s"`}, {"aa-bb", "AA-bb"}, {"253/24", "253"}, {`"lone_proof_seconds": 30`, `"lone_proof_seconds": 3`}, {`"disk_seconds": 6`, `"disk_seconds": 0`},
 		{`{"laptop": "10.77.3.10"}`, `{"laptop": "10.77.3.11"}`},
 	} {
 		if _, err := parseConfig([]byte(strings.ReplaceAll(server, change[0], change[1]))); err == nil {

@@ -19,16 +19,14 @@ import (
 // need no disk, and what would step down waits for the disk itself (hashicorp/raft#503). Its consul is stopped until
 // the disk answers, and another server is told to stand for election; it follows afterwards.
 
-const (
-	watchEvery = 2 * time.Second
-	// writeTicks is how many times watchEvery a write may wait while its disk completes nothing at all: a slow one, as an
-	// emulated one is under load, does complete requests. Ticks are counted, not time: a machine that stood still has nothing
-	// against its disk.
-	writeTicks = 3
-)
+// writeTicks divide the time that a write may wait while its disk completes nothing at all (disk_seconds): a slow one,
+// as an emulated one is under load, does complete requests. Ticks are counted, not time: a machine that stood still has
+// nothing against its disk.
+const writeTicks = 3
 
 // watchdog is over the disk of one server's state.
 type watchdog struct {
+	every  time.Duration              // between two looks: a tick
 	write  func() error               // something, through to the disk
 	disk   func() string              // changes when the disk completes a request
 	signal func(syscall.Signal) error // to consul
@@ -39,6 +37,7 @@ type watchdog struct {
 
 func newWatchdog(c *config) *watchdog {
 	return &watchdog{
+		every: time.Duration(c.DiskSeconds) * time.Second / writeTicks,
 		write: c.writeState, disk: c.completed, signal: c.signalConsul,
 		handOver: func() error { return c.handOver(c.others()...) },
 	}
@@ -46,7 +45,7 @@ func newWatchdog(c *config) *watchdog {
 
 // run watches until ctx ends. It leaves no consul stopped, nor one that a run before it has.
 func (w *watchdog) run(ctx context.Context) {
-	for w.resume(); ctx.Err() == nil; pause(ctx, watchEvery) {
+	for w.resume(); ctx.Err() == nil; pause(ctx, w.every) {
 		if w.leads.Load() {
 			w.watch(ctx)
 		}
@@ -76,13 +75,13 @@ func (w *watchdog) watch(ctx context.Context) {
 			return
 		case <-ctx.Done():
 			return
-		case <-time.After(watchEvery):
+		case <-time.After(w.every):
 		}
 		if now := w.disk(); now != seen {
 			seen, ticks = now, 0
 		}
 		if !stopped && ticks >= writeTicks && w.leads.Load() {
-			logf("watchdog: leads, but its disk has completed nothing for %v; consul is stopped until it does", time.Duration(ticks)*watchEvery)
+			logf("watchdog: leads, but its disk has completed nothing for %v; consul is stopped until it does", time.Duration(ticks)*w.every)
 			err := w.signal(unix.SIGSTOP)
 			if stopped = err == nil; stopped {
 				err = w.handOver()

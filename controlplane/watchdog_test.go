@@ -22,6 +22,7 @@ func watched(t *testing.T, leads, completes func(second int) bool, writes ...tim
 		began := time.Now()
 		second := func() int { return int(time.Since(began) / time.Second) }
 		w := &watchdog{
+			every: 2 * time.Second,
 			write: func() error {
 				var takes time.Duration
 				if len(writes) > 0 {

@@ -156,6 +156,7 @@ def _control_plane(
         "servers": {each: _address(topology, each) for each in topology.consul_servers},
         "proof_seconds": timing.proof_s,
         "lone_proof_seconds": timing.lone_proof_s,
+        "disk_seconds": timing.disk_s,
         "rpc_port": consul.RPC_PORT,
         "tls": {
             "authority": f"/{AUTHORITY}",

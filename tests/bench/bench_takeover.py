@@ -34,7 +34,7 @@ def main(runs: int) -> None:
             ".", variables={
                 "CONSUL": str(programs.build("consul")), "CERTIFICATES": folder,
                 "SERVER_NAME": SERVER_NAME, "RAFT_MULTIPLIER": str(PROMPT.raft_multiplier),
-                "PROOF_SECONDS": str(PROMPT.proof_s),
+                "PROOF_SECONDS": str(PROMPT.proof_s), "DISK_SECONDS": str(PROMPT.disk_s),
             },
         )  # fmt: skip
         for fault, seconds in _by_fault(said).items():

@@ -22,6 +22,8 @@ GONE = (
     "firewall", "storage1", "storage2", "storage3", "compute1", "compute2", "compute3", "san1",
     "san2", "san3", "nfs1", "lxc1", "lxc2", "lxc3",
 )  # fmt: skip
+# its silicon is emulated: 1000 ticks a second leave the second level no time
+OPTIONS = "config:\n  lab:topology: one\n  lab:kernel: rack\n"
 HARDWARE = "cores: 1\nmemory: 3GiB\ndisks: {disk1: 2GiB, disk2: 2GiB}\n"
 INSTALL = (
     "apt-get -qq update && DEBIAN_FRONTEND=noninteractive "
@@ -43,9 +45,11 @@ def test_a_virtual_lab_machine_runs_on_kvm(tmp_path: Path) -> None:
         one = ONE + "".join(f"  {name}: null\n" for name in GONE)
         _write(host, "labmachine.yaml", HARDWARE)
         _write(host, "config/one.yaml", one)
+        _write(host, "Pulumi.one.yaml", OPTIONS)
         assert "on kvm" in _run(host, "lab --stack one machine up")
         doctor = _run(host, "lab --stack one doctor --report")
         assert "lab:profile: kvm (what the lab machine is started with)" in doctor
+        _run(host, "pulumi stack select one --create")
         _run(host, "pulumi up --stack one --yes --skip-preview")
         status = _run(host, "lab --stack one status --json")
         assert status.count('"phase": "ready"') == 2
