@@ -146,7 +146,7 @@ test-hosts: built ## set-up on bare Debian 12 and 13, as root and as an ordinary
 	.venv/bin/pytest tests/hosts -m hosts -s --durations=0
 
 test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared, raises the small rack, is given back; Debian 13 is prepared; needs root
-	.venv/bin/pytest tests/vm/test_host.py tests/vm/test_other_host.py tests/vm/test_host_kvm.py -m host -s -x --durations=0
+	.venv/bin/pytest tests/vm/test_host.py tests/vm/test_other_host.py tests/vm/test_host_local.py tests/vm/test_host_kvm.py -m host -s -x --durations=0
 
 test-mirror: built ## Alpine's packages from a mirror: locked, fetched, images, the small rack; URL= of a real one, KEYS= folder
 	.venv/bin/pytest tests/mirror tests/vm/test_mirror_rack.py $(if $(URL),--mirror=$(URL)) $(if $(KEYS),--mirror-keys=$(KEYS)) -s --durations=0

@@ -6,6 +6,7 @@ as a name of the user's ssh configuration. Leaves what is done with it to the te
 
 import ctypes
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -34,7 +35,21 @@ SYSTEM = (
 # What a user of this project has installed; no compilers, as all that is built comes with it.
 USERS = (
     "openssh-client", "python3", "qemu-utils", "xsltproc", "mtools", "dosfstools", "syslinux",
+    "sudo",
 )  # fmt: skip
+INSTALL = (
+    "apt-get -qq update && DEBIAN_FRONTEND=noninteractive "
+    f"apt-get -qq -y --no-install-recommends install {' '.join(USERS)} >/dev/null"
+)
+MOUNT = (
+    f"mkdir -p /mnt/users {PROJECT} && mount /dev/disk/by-id/virtio-users /mnt/users && "
+    f"mount --bind /mnt/users/project {PROJECT}"
+)
+USER = "ada"
+ADD_USER = (
+    f"useradd --create-home --shell /bin/bash {USER} && "
+    f"echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER} && chown -R {USER} /mnt/users"
+)
 DEBS = "srv/debs"  # its mirror: there is no network in which a test could ask one
 NETWORK = f"""[Match]
 Name=eth0
@@ -52,6 +67,15 @@ ARTEFACTS = (
     "tools", "virtualbmc",
 )  # fmt: skip
 HEAVY = ("emulator", "labmachine", "release")
+# a rack of two first-level machines, the laptop and a router that boots from it
+GONE = (
+    "firewall", "storage1", "storage2", "storage3", "compute1", "compute2", "compute3", "san1",
+    "san2", "san3", "nfs1", "lxc1", "lxc2", "lxc3",
+)  # fmt: skip
+ONE = "".join(
+    ("extends: rack\narray: {level: 1, disks: [disk1, disk2]}\nreach: null\nmachines:\n",
+     *(f"  {name}: null\n" for name in GONE))
+)  # fmt: skip
 BOOT_S = 600.0
 CLONE_NEWNS = 0x00020000  # unshare(2)
 
@@ -151,6 +175,24 @@ class PlainHost:
         run(["mkfs.ext4", "-q", "-m", "0", "-d", tree, disk])
         shutil.rmtree(tree)
         self._disks.append((USERS_DISK, "raw"))
+
+    def set_up(self) -> None:
+        """Do what a user of this project does first: install what it needs; there is USER, too."""
+        self.ssh(f"{INSTALL} && {MOUNT} && {ADD_USER}")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the project there."""
+        self.ssh(f"cat >{PROJECT}/{name} <<'END'\n{text}END\n")
+
+    def run(self, command: str, user: str = "root", *, check: bool = True) -> str:
+        """What a command of the project's says there, on both streams."""
+        script = (
+            f"cd {PROJECT} && export LAB_CACHE=/mnt/users/cache PATH={PROJECT}/.venv/bin:$PATH && "
+            f"{command} 2>&1"
+        )
+        said = self.ssh(f"su {user} -c {shlex.quote(script)}" + ("" if check else " || true"))
+        print(f"{user}$ {command}\n{said}", flush=True)
+        return said
 
     def start(self) -> None:
         """Switch it on, and wait until its sshd answers."""
