@@ -271,3 +271,18 @@ class PlainHost:
             subprocess.run(["umount", "--lazy", home], check=True)
             if made:
                 home.rmdir()
+
+
+@contextmanager
+def users_host(folder: Path, options: str) -> Iterator[PlainHost]:
+    """A machine on which a user has this project, with stack `one` and these settings of it."""
+    host = PlainHost(folder, "bookworm")
+    host.bring_users()
+    try:
+        host.start()
+        host.set_up()
+        host.write("config/one.yaml", ONE)
+        host.write("Pulumi.one.yaml", options)
+        yield host
+    finally:
+        host.cut()

@@ -7,7 +7,7 @@ the laptop and a router that boots from it: three levels of machines, two of the
 from pathlib import Path
 
 import pytest
-from plainhost import ONE, PlainHost
+from plainhost import users_host
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(5400)]
 
@@ -17,14 +17,8 @@ HARDWARE = "cores: 1\nmemory: 3GiB\ndisks: {disk1: 2GiB, disk2: 2GiB}\n"
 
 
 def test_a_virtual_lab_machine_runs_on_kvm(tmp_path: Path) -> None:
-    host = PlainHost(tmp_path, "bookworm")
-    host.bring_users()
-    try:
-        host.start()
-        host.set_up()
+    with users_host(tmp_path, OPTIONS) as host:
         host.write("labmachine.yaml", HARDWARE)
-        host.write("config/one.yaml", ONE)
-        host.write("Pulumi.one.yaml", OPTIONS)
         assert "on kvm" in host.run("lab --stack one machine up")
         doctor = host.run("lab --stack one doctor --report")
         assert "lab:profile: kvm (what the lab machine is started with)" in doctor
@@ -37,5 +31,3 @@ def test_a_virtual_lab_machine_runs_on_kvm(tmp_path: Path) -> None:
         assert " svm" in cpu  # it can run guests
         host.run("pulumi destroy --stack one --yes --skip-preview")
         host.run("lab machine down")
-    finally:
-        host.cut()

@@ -7,7 +7,7 @@ router.
 from pathlib import Path
 
 import pytest
-from plainhost import ONE, USER, PlainHost
+from plainhost import USER, users_host
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(5400)]
 
@@ -21,13 +21,7 @@ ADMITTED = "grep -c . /root/.ssh/authorized_keys || true"
 
 
 def test_an_ordinary_user_s_own_machine_raises_a_rack(tmp_path: Path) -> None:
-    host = PlainHost(tmp_path, "bookworm")
-    host.bring_users()
-    try:
-        host.start()
-        host.set_up()
-        host.write("config/one.yaml", ONE)
-        host.write("Pulumi.one.yaml", OPTIONS)
+    with users_host(tmp_path, OPTIONS) as host:
         host.run("pulumi stack select one --create", USER)
         refused = host.run("pulumi up --stack one --yes --skip-preview", USER, check=False)
         assert "host prepare" in refused
@@ -41,5 +35,3 @@ def test_an_ordinary_user_s_own_machine_raises_a_rack(tmp_path: Path) -> None:
         host.run("pulumi destroy --stack one --yes --skip-preview", USER)
         host.run("lab --stack one host prepare --undo --yes", USER)
         assert host.ssh(ADMITTED).strip() == "0"
-    finally:
-        host.cut()
