@@ -158,7 +158,7 @@ class PlainHost:
 
         To be called while it is off. At the same paths, as an environment's programs name them.
         """
-        tree = self._folder / "users"
+        tree = self._folder / "tree"
         tracked = run(["git", "ls-files", "-z"], cwd=PROJECT).strip("\0").split("\0")
         for name in tracked:
             (tree / "project" / name).parent.mkdir(parents=True, exist_ok=True)
