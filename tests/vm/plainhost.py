@@ -181,8 +181,9 @@ class PlainHost:
         self.ssh(f"{INSTALL} && {MOUNT} && {ADD_USER}")
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of the project there."""
-        self.ssh(f"cat >{PROJECT}/{name} <<'END'\n{text}END\n")
+        """Write a file of the project there; its owner is the project's."""
+        file = PROJECT / name
+        self.ssh(f"cat >{file} <<'END'\n{text}END\nchown --reference={PROJECT} {file}")
 
     def run(self, command: str, user: str = "root", *, check: bool = True) -> str:
         """What a command of the project's says there, on both streams."""
