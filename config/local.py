@@ -21,8 +21,9 @@ def lab_machine() -> LabMachine:
     if os.geteuid() == 0:
         return LabMachine(host=None)
     return LabMachine(
-        ADDRESS, user="root", identity=FOLDER / "id_ecdsa", known_hosts=FOLDER / "known_hosts"
-    )
+        ADDRESS, user="root", identity=FOLDER / "id_ecdsa", known_hosts=FOLDER / "known_hosts",
+        called="local",
+    )  # fmt: skip
 
 
 def is_by_ssh(lab: LabMachine) -> bool:

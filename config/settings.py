@@ -53,7 +53,7 @@ class Settings:
         if self.virtual:
             return "start it: lab machine up"
         if self.lab.host is None or local.is_by_ssh(self.lab):
-            return f"look what it lacks: lab --stack {self.stack} host check"
+            return f"prepare it: lab --stack {self.stack} host prepare"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
             f"pulumi config set lab:machine ssh://root@HOST --stack {self.stack}"

@@ -188,7 +188,7 @@ def test_this_machine_without_what_a_lab_machine_needs_is_told(
     monkeypatch.setattr(import_module("artefacts.environment"), "SYSTEM_FOLDERS", ())
     for name in ("sh", "cat", "awk", "sed", "head"):
         (tmp_path / name).symlink_to(shutil.which(name, path="/usr/bin:/bin") or "")
-    with pytest.raises(ConfigError, match=r"virsh: not found[^!]*lab --stack mini host check"):
+    with pytest.raises(ConfigError, match=r"virsh: not found[^!]*lab --stack mini host prepare"):
         survey.survey(Settings("mini", TOPOLOGY, LOCAL, KVM, "00" * 32))
 
 
