@@ -70,9 +70,9 @@ def report(settings: Settings) -> Iterator[str]:
     state = State()
     if state.hardware.exists():
         yield f"the virtual lab machine is started with {state.hardware.read_text()}"
-    names = {str(PROJECT): ".", str(Path.home()): "~"}
-    if settings.lab.host and not settings.lab.called:
-        names[settings.lab.name] = "(its name)"
+    secret = settings.lab.host and not settings.lab.called
+    names = {settings.lab.name: "(its name)"} if secret else {}
+    names |= {str(PROJECT): ".", str(Path.home()): "~"}
     for each in examine(settings):
         mark = "fine" if each.fine else "NOT FINE"
         line = f"{mark}: {each.about}: {each.found}"

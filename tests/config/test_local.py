@@ -40,6 +40,7 @@ def test_another_user_is_root_by_ssh_from_here_alone(
     found = settings(monkeypatch, 1000)
     assert (found.lab.host, found.lab.user) == ("127.0.0.1", "root")
     assert local.is_by_ssh(found.lab)
+    assert found.lab.name == "local"
     assert not found.virtual
     local.write_access()
     line = local.authorized_line()
