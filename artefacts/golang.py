@@ -42,14 +42,21 @@ def read_edits(path: Path) -> tuple[Edit, ...]:
     return tuple(Edit(**each | {key: "\n".join(each[key]) for key in lines}) for each in found)
 
 
-def go(folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+def go(
+    folder: Path,
+    *arguments: str,
+    variables: Mapping[str, str] | None = None,
+    output: Path | None = None,
+) -> str:
     """The output of `go ARGUMENTS` in `folder`, with more variables in the environment.
+
+    With `output` it goes to that file instead, which is there after a failure, too.
 
     Raises:
         CommandFailed: if go is missing or fails; the message ends with its last lines.
     """
     env = _environment() | dict(variables or {})
-    return run(["go", *arguments], cwd=folder, env=env, hint=NEEDS_GO)
+    return run(["go", *arguments], cwd=folder, env=env, output=output, hint=NEEDS_GO)
 
 
 def program_key(

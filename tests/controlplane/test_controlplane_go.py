@@ -8,18 +8,29 @@ import pytest
 
 from alpine import programs
 from artefacts import golang
+from artefacts.process import CommandFailed
 from config.secrets import derive_certificate
 from guest.consul import SERVER_NAME
 
 FOLDER = programs.PROGRAMS["control-plane"].folder
 
 
-def go_test(*words: str, **variables: str) -> list[str]:
-    """The names of the tests that passed; one that doesn't is an error with its output."""
+def go_test(folder: Path, *words: str, **variables: str) -> list[str]:
+    """The names of the tests that passed; one that fails is an error with that test's output."""
+    said = folder / "events"
     argv = ["test", "-json", "-trimpath", "-vet=off", *words, "."]
-    said = golang.go(FOLDER, *argv, variables=variables)
-    events = [json.loads(line) for line in said.splitlines()]
-    return [each["Test"] for each in events if each["Action"] == "pass" and "Test" in each]
+    failed = None
+    try:
+        golang.go(FOLDER, *argv, variables=variables, output=said)
+    except CommandFailed as error:
+        failed = error
+    events = [json.loads(line) for line in said.read_text().splitlines()]
+    ended = {each.get("Test"): each["Action"] for each in events}
+    if failed:
+        output = (each for each in events if each["Action"].endswith("output"))
+        shown = (each["Output"] for each in output if ended.get(each.get("Test")) != "pass")
+        pytest.fail(f"{failed}\n{''.join(shown)}", pytrace=False)
+    return [name for name, action in ended.items() if name and action == "pass"]
 
 
 def test_vet_has_nothing_to_say() -> None:
@@ -32,8 +43,8 @@ def test_gofmt_would_change_nothing() -> None:
 
 
 @pytest.mark.timeout(600)
-def test_decisions_gate_and_parts() -> None:
-    assert len(go_test()) > 10
+def test_decisions_gate_and_parts(tmp_path: Path) -> None:
+    assert len(go_test(tmp_path)) > 10
 
 
 @pytest.mark.control
@@ -45,6 +56,7 @@ def test_with_real_consul_agents(tmp_path: Path) -> None:
         for part, text in vars(pair).items():
             (tmp_path / name / f"{part}.pem").write_text(text)
     passed = go_test(
+        tmp_path,
         "-tags=consul",
         CONSUL=str(programs.build("consul")),
         CERTIFICATES=str(tmp_path),
