@@ -31,8 +31,8 @@ class LabMachine:
 
     `identity` and `known_hosts` are given for the virtual one. A real one's `host` may be an alias
     of the user's ~/.ssh/config; `options` are what that says of it, as (key, value) of
-    ssh_config(5). `port` and `user` are None where `lab:machine` names none. `called`: what
-    `lab:machine` has where that is no address.
+    ssh_config(5). `port` and `user` are None where `lab:machine` names none. `this`: it is this
+    machine all the same, reached over ssh (`config.local`).
     """
 
     host: str | None
@@ -41,15 +41,13 @@ class LabMachine:
     identity: Path | None = None
     known_hosts: Path | None = None
     options: tuple[tuple[str, str], ...] = ()
-    called: str = ""
+    this: bool = False
 
     @property
     def name(self) -> str:
         """What a person calls it: "local" or "ssh://user@host:port"."""
-        if self.host is None:
+        if self.host is None or self.this:
             return "local"
-        if self.called:
-            return self.called
         host = f"[{self.host}]" if ":" in self.host else self.host
         user, port = self.user or "root", self.port or 22
         return f"ssh://{user}@{host}:{port}"

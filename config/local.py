@@ -22,13 +22,8 @@ def lab_machine() -> LabMachine:
         return LabMachine(host=None)
     return LabMachine(
         ADDRESS, user="root", identity=FOLDER / "id_ecdsa", known_hosts=FOLDER / "known_hosts",
-        called="local",
+        this=True,
     )  # fmt: skip
-
-
-def is_by_ssh(lab: LabMachine) -> bool:
-    """Whether a lab machine is this one, reached so."""
-    return lab.identity == FOLDER / "id_ecdsa"
 
 
 def write_access() -> None:

@@ -52,7 +52,7 @@ class Settings:
         """What to do where the lab machine is silent."""
         if self.virtual:
             return "start it: lab machine up"
-        if self.lab.host is None or local.is_by_ssh(self.lab):
+        if self.lab.host is None or self.lab.this:
             return f"prepare it: lab --stack {self.stack} host prepare"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
@@ -127,7 +127,7 @@ class Settings:
         files.write(self.folder / "id_ecdsa", self.admin_key.private)
         keys = {name: self.host_key(name).public for name in self.topology.machines}
         files.write(self.folder / "known_hosts", access.known_hosts(keys))
-        if local.is_by_ssh(self.lab):
+        if self.lab.this:
             local.write_access()
         lab = users_ssh.resolved(self.lab)
         config = access.ssh_config(lab, self.topology, self.folder)

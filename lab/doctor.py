@@ -70,8 +70,7 @@ def report(settings: Settings) -> Iterator[str]:
     state = State()
     if state.hardware.exists():
         yield f"the virtual lab machine is started with {state.hardware.read_text()}"
-    secret = settings.lab.host and not settings.lab.called
-    names = {settings.lab.name: "(its name)"} if secret else {}
+    names = {} if settings.lab.name == "local" else {settings.lab.name: "(its name)"}
     names |= {str(PROJECT): ".", str(Path.home()): "~"}
     for each in examine(settings):
         mark = "fine" if each.fine else "NOT FINE"

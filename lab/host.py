@@ -152,7 +152,7 @@ def require_prepared(settings: Settings) -> None:
 
 def letting_in(settings: Settings) -> Change | None:
     """What lets the user be root of this machine, where it is the lab machine and he isn't yet."""
-    if not local.is_by_ssh(settings.lab):
+    if not settings.lab.this:
         return None
     try:
         ask(settings, access.LAB_MACHINE, ["true"], timeout_s=LOOK_S)
@@ -198,7 +198,7 @@ def undoing(settings: Settings, host: Host) -> list[Change]:
         problem = Problem("racks", ", ".join(host.racks), rule, remedy)
         raise ConfigError(f"the lab machine {settings.lab.name}", [problem])
     laid = (*sums(), virtualbmc.FOLDER)
-    key = (local.authorized_line(),) if local.is_by_ssh(settings.lab) else ()
+    key = (local.authorized_line(),) if settings.lab.this else ()
     return [
         Change("removing the files, and setting huge pages back", "take", laid),
         Change(

@@ -30,7 +30,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, uid: int) -> Settings:
 def test_root_is_here_already(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     found = settings(monkeypatch, 0)
     assert found.lab == LabMachine(host=None)
-    assert not local.is_by_ssh(found.lab)
+    assert not found.lab.this
     assert not (folder / "local").exists()
 
 
@@ -39,7 +39,7 @@ def test_another_user_is_root_by_ssh_from_here_alone(
 ) -> None:
     found = settings(monkeypatch, 1000)
     assert (found.lab.host, found.lab.user) == ("127.0.0.1", "root")
-    assert local.is_by_ssh(found.lab)
+    assert found.lab.this
     assert found.lab.name == "local"
     assert not found.virtual
     local.write_access()

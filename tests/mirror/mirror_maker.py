@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -94,6 +95,12 @@ def write_mirror(
         for each in packages:
             (target / f"{each.name}-{each.version}.apk").write_bytes(package(each, signer))
         write_index(target, signer)
+
+
+def named_mirror(config: pytest.Config) -> Mirror | None:
+    """The mirror that the command line names (tests/vm/conftest.py); None: one has to be made."""
+    place = config.getoption("--mirror", None)
+    return Mirror(place.rstrip("/"), config.getoption("--mirror-keys")) if place else None
 
 
 def full_mirror() -> Mirror:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alpine_vm import MAC, Tree, direct, make_tree, nic, power_on
 from loopback import serving
-from mirror_maker import full_mirror
+from mirror_maker import full_mirror, named_mirror
 
 from alpine import mirror
 from alpine.release import LBU, chosen
@@ -28,8 +28,7 @@ TAKES = "#!/bin/sh\ncat >/tmp/taken\n"
 
 @pytest.fixture
 def made(request: pytest.FixtureRequest) -> Mirror:
-    place = request.config.getoption("--mirror", None)
-    return Mirror(place, request.config.getoption("--mirror-keys")) if place else full_mirror()
+    return named_mirror(request.config) or full_mirror()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from checks import assert_keeps_commits, assert_serves
 from loopback import serving
-from mirror_maker import full_mirror
+from mirror_maker import full_mirror, named_mirror
 from racks import Rack, stack
 
 from alpine.mirror import LOCK
@@ -22,8 +22,8 @@ STACK = "mirror"
 
 @pytest.fixture(scope="module")
 def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
-    if place := request.config.getoption("--mirror"):
-        yield Mirror(place.rstrip("/"), request.config.getoption("--mirror-keys"))
+    if named := named_mirror(request.config):
+        yield named
         return
     before = LOCK.read_text() if LOCK.exists() else None
     LOCK.unlink(missing_ok=True)
