@@ -38,7 +38,7 @@ SYSTEM = (
 # What a user of this project has installed; no compilers, as all that is built comes with it.
 USERS = (
     "openssh-client", "python3", "qemu-utils", "xsltproc", "mtools", "dosfstools", "syslinux",
-    "sudo",
+    "sudo", "mmdebstrap",
 )  # fmt: skip
 INSTALL = (
     "apt-get -qq update && DEBIAN_FRONTEND=noninteractive "
@@ -174,7 +174,7 @@ class PlainHost:
             for each in newest[-1:] if kind in HEAVY else newest:
                 shutil.copytree(each, tree / "cache" / kind / each.name, symlinks=True)
         disk = self._folder / USERS_DISK
-        run(["truncate", "-s", "6G", disk])
+        run(["truncate", "-s", "12G", disk])
         run(["mkfs.ext4", "-q", "-m", "0", "-d", tree, disk])
         shutil.rmtree(tree)
         self._disks.append((USERS_DISK, "raw"))

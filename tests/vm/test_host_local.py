@@ -17,7 +17,7 @@ OPTIONS = """config:
   lab:kernel: rack
   lab:timing: patient
 """
-ADMITTED = "grep -c . /root/.ssh/authorized_keys || true"
+ADMITTED = "cat /root/.ssh/authorized_keys 2>/dev/null | grep -c ' rack-lab$' || true"
 
 
 def test_an_ordinary_user_s_own_machine_raises_a_rack(tmp_path: Path) -> None:
@@ -28,6 +28,7 @@ def test_an_ordinary_user_s_own_machine_raises_a_rack(tmp_path: Path) -> None:
         assert "nothing was created" in refused
         prepared = host.run("lab --stack one host prepare --yes", USER)
         assert "by sudo" in prepared
+        assert host.ssh(ADMITTED).strip() == "1"
         host.run("lab --stack one host check", USER)
         host.run("pulumi up --stack one --yes --skip-preview", USER)
         status = host.run("lab --stack one status --json", USER)
