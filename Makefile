@@ -25,7 +25,7 @@ STORY = $(addprefix tests/vm/test_,raise.py reach.py control.py ways_back.py $(A
 KILLS_SEED = $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-mirror test-intel test-fuzz topology-docs locks bench bench-graph bench-rack bench-takeover bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-mirror test-intel test-fuzz topology-docs locks bench bench-graph bench-rack bench-takeover bench-first-run bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -113,6 +113,9 @@ bench-rack: setup ## what a raised rack costs and bears; PART=memory, throughput
 
 bench-takeover: setup ## how soon another server serves, by the timing of profile kvm; on loopback, no machine
 	@.venv/bin/python tests/bench/bench_takeover.py
+
+bench-first-run: setup-tests ## what a first run builds: offline, and with a mirror's packages and kernel; no machine
+	@PYTHONPATH=tests/helpers:tests/mirror .venv/bin/python tests/bench/bench_first_run.py
 
 bench-vagrant: ## the eight servers raised by Pulumi and by vagrant-libvirt, side by side
 	@$(MAKE) up STACK=servers

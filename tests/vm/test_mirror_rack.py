@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from checks import assert_keeps_commits, assert_serves
 from loopback import serving
-from mirror_maker import full_mirror, named_mirror
+from mirror_maker import full_mirror, named_mirror, without_lock
 from racks import Rack, stack
 
-from alpine.mirror import LOCK
 from config.mirror import Mirror
 
 pytestmark = [pytest.mark.mirror, pytest.mark.vm, pytest.mark.timeout(5400)]
@@ -25,16 +24,9 @@ def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     if named := named_mirror(request.config):
         yield named
         return
-    before = LOCK.read_text() if LOCK.exists() else None
-    LOCK.unlink(missing_ok=True)
-    try:
-        made = full_mirror()
-        with serving(Path(made.place)) as port:
-            yield Mirror(f"http://127.0.0.1:{port}", made.keys)
-    finally:
-        LOCK.unlink(missing_ok=True)
-        if before is not None:
-            LOCK.write_text(before)
+    made = full_mirror()
+    with without_lock(), serving(Path(made.place)) as port:
+        yield Mirror(f"http://127.0.0.1:{port}", made.keys)
 
 
 @pytest.fixture(scope="module")
