@@ -7,7 +7,7 @@ import pytest
 
 from artefacts.debian import Lock
 from labmachine import accelerator, emulator
-from labmachine.accelerator import Verdict
+from labmachine.accelerator import PROOF, Verdict
 from labmachine.image import MachineImage
 
 
@@ -67,3 +67,27 @@ def test_a_torn_verdict_is_not_believed(opens: list[bool], tmp_path: Path) -> No
     (verdict,) = (tmp_path / "cache/accelerator").glob("*/verdict.json")
     verdict.write_text('{"accelerator": "t')
     assert accelerator.accelerator(image).accelerator == "kvm"
+
+
+@pytest.mark.parametrize(
+    ("says", "verdict"),
+    [
+        (f"echo starting; sleep 0.6; echo; echo '{PROOF}'; sleep 60", "a guest booted on it"),
+        ("echo early; sleep 60", "a guest said nothing for 1 s; last seen: early"),
+        (
+            "while sleep 0.1; do echo again; done",
+            "a guest didn't boot within 2 s; last seen: again",
+        ),
+        ("echo no such CPU >&2; exit 3", "qemu ended with code 3; last seen: no such CPU"),
+    ],
+)
+def test_kvm_is_waited_for_while_a_guest_on_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, verdict: str
+) -> None:
+    monkeypatch.setattr(accelerator, "environment", lambda: None)
+    monkeypatch.setattr(accelerator, "probe_argv", lambda _image, _kvm: ["sh", "-c", says])
+    monkeypatch.setattr(accelerator, "SILENCE_S", 1.0)
+    monkeypatch.setattr(accelerator, "DEADLINE_S", 2.0)
+    found = accelerator._try_kvm(MachineImage(tmp_path))
+    assert found.reason.endswith(verdict)
+    assert found.accelerator == ("kvm" if "booted" in verdict else "tcg")
