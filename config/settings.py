@@ -52,7 +52,7 @@ class Settings:
         """What to do where the lab machine is silent."""
         if self.virtual:
             return "start it: lab machine up"
-        if self.lab.host is None or self.lab.this:
+        if self.lab.name == "local":
             return f"prepare it: lab --stack {self.stack} host prepare"
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "

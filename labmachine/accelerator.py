@@ -68,8 +68,10 @@ def _try_kvm(image: MachineImage) -> Verdict:
         probe_argv(image, "kvm"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, env=environment(),
     ) as guest:  # fmt: skip
-        said, failure = _heard(guest)
-        guest.kill()
+        try:
+            said, failure = _heard(guest)
+        finally:
+            guest.kill()
     if PROOF in said:
         return Verdict("kvm", "a guest booted on it")
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "nothing")

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from loopback import serving
-from mirror_maker import full_mirror, without_lock
+from mirrors import served_mirror
 
 from artefacts.namespace import remove_tree
 from config.settings import PROJECT
@@ -32,9 +31,8 @@ STEP = re.compile(r"^✓ (.*) \(([0-9.]+) s\)$", re.MULTILINE)  # no step inside
 
 def main() -> None:
     """Print each way's time, core time and steps."""
-    made = full_mirror()
-    with without_lock(), serving(Path(made.place)) as port:
-        mirror = {"alpine": f"http://127.0.0.1:{port}", "alpineKeys": made.keys}
+    with served_mirror() as served:
+        mirror = {"alpine": served.place, "alpineKeys": served.keys}
         first_run("offline, the rack's own kernel", {"kernel": "rack"})
         first_run("a mirror's packages, linux-virt", mirror | {"kernel": "linux-virt"})
 

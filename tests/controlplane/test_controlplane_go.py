@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from alpine import programs
-from artefacts import golang
-from artefacts.process import CommandFailed
+from artefacts import CommandFailed, golang
 from config.secrets import derive_certificate
 from guest.consul import SERVER_NAME
 

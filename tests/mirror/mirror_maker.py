@@ -14,16 +14,14 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from alpine import alpinepackages, apk, debianpackages
-from alpine.mirror import INDEX, LOCK, REPOSITORIES
+from alpine.mirror import INDEX, REPOSITORIES
 from alpine.release import OFFLINE
 from artefacts import cached, digest
 from config.mirror import Mirror
@@ -96,25 +94,6 @@ def write_mirror(
         for each in packages:
             (target / f"{each.name}-{each.version}.apk").write_bytes(package(each, signer))
         write_index(target, signer)
-
-
-def named_mirror(config: pytest.Config) -> Mirror | None:
-    """The mirror that the command line names (tests/vm/conftest.py); None: one has to be made."""
-    place = config.getoption("--mirror", None)
-    return Mirror(place.rstrip("/"), config.getoption("--mirror-keys")) if place else None
-
-
-@contextmanager
-def without_lock() -> Iterator[None]:
-    """The project has no lock of a mirror meanwhile, or one made meanwhile; afterwards its own."""
-    before = LOCK.read_text() if LOCK.exists() else None
-    LOCK.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        LOCK.unlink(missing_ok=True)
-        if before is not None:
-            LOCK.write_text(before)
 
 
 def full_mirror() -> Mirror:

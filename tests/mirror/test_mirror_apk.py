@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from alpine_vm import MAC, Tree, direct, make_tree, nic, power_on
 from loopback import serving
-from mirror_maker import full_mirror, named_mirror
+from mirror_maker import full_mirror
+from mirrors import named_mirror
 
 from alpine import mirror
 from alpine.release import LBU, chosen

@@ -5,12 +5,10 @@ loopback. `make test-mirror URL=https://…/alpine/v3.23` takes a real one, whos
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from checks import assert_keeps_commits, assert_serves
-from loopback import serving
-from mirror_maker import full_mirror, named_mirror, without_lock
+from mirrors import named_mirror, served_mirror
 from racks import Rack, stack
 
 from config.mirror import Mirror
@@ -24,9 +22,8 @@ def mirror(request: pytest.FixtureRequest) -> Iterator[Mirror]:
     if named := named_mirror(request.config):
         yield named
         return
-    made = full_mirror()
-    with without_lock(), serving(Path(made.place)) as port:
-        yield Mirror(f"http://127.0.0.1:{port}", made.keys)
+    with served_mirror() as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
