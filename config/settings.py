@@ -53,7 +53,11 @@ class Settings:
         if self.virtual:
             return "start it: lab machine up"
         if self.lab.name == "local":
-            return f"prepare it: lab --stack {self.stack} host prepare"
+            return (
+                f"let this project in: lab --stack {self.stack} host prepare. Its sshd must listen "
+                f"on {local.ADDRESS}:22 and take root's keys; where it has another port: "
+                f"pulumi config set lab:machine ssh://root@localhost:PORT --stack {self.stack}"
+            )
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "
             f"pulumi config set lab:machine ssh://root@HOST --stack {self.stack}"
@@ -192,7 +196,8 @@ def stack_folder(stack: str) -> Path:
 
 def machine_of(option: Option) -> str:
     """The `lab:machine` of a stack with these options, VIRTUAL where it names none."""
-    return option("machine") or VIRTUAL
+    named = option("machine")
+    return VIRTUAL if named is None else named
 
 
 def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:

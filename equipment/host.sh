@@ -1,25 +1,35 @@
 #!/bin/sh
 # What a real lab machine has of what racks need, and making it so: Debian 12, 13, Ubuntu 24.04.
-#   host.sh look VIRTUALBMC "PACKAGE..." "UNIT..." "FILE..."    changes nothing; a record per line:
+#   host.sh look VIRTUALBMC "PACKAGE..." "UNIT..." "FILE..." "MODULE..."   changes nothing;
+#                                    a record per line:
 #     root|UID
+#     architecture|x86_64
 #     system|ID|VERSION              os-release(5)
 #     package|NAME|VERSION           each of these that is installed
 #     removes|NAME                   what apt would remove for those that aren't
 #     unit|NAME|STATE
+#     lacks|MODULE                   of the kernel's
+#     synchronised|yes               whether its clock is, timedatectl(1)
 #     kvm|vmx or svm|yes|Y           what the CPU has, whether /dev/kvm is there, and nesting on
 #     pages|NUMBER                   vm.nr_overcommit_hugepages
 #     file|PATH|SHA256               each of these that is there
 #     virtualbmc|yes                 its file VIRTUALBMC is there
 #     scan_lvs|0                     lvm.conf(5)
 #     held|VOLUME|DEVICE             a rack's volume, and what the lab machine has made of it
-#     rack|STACK                     whose volume group or bridges are there
-#   host.sh install PACKAGE...       with apt; notes what that adds and removes
+#     foreign|GROUP                  a volume group that has a rack's name, and isn't one's
+#     racks|STACK                    whose volume group or bridges are there
+#     noted|PACKAGE                  was added for racks, and is there
+#     back|PACKAGE                   was removed for them, and isn't
+#     purges|PACKAGE                 what apt would remove if these were taken back
+#     uses|PACKAGE|THING             what is there that needs one of these, a rack's or not
+#   host.sh install PACKAGE...       with apt; notes before it what that adds and removes
 #   host.sh purge [KEY]              takes that back, and lets the key in no more
 #   host.sh admit KEY                lets a key in as root: a line of authorized_keys, sshd(8)
 #   host.sh start UNIT...            now, and with the machine
 #   host.sh lay                      the files in the tar on standard input, and heeds them
 #   host.sh take PATH...             removes these
 #   host.sh nest                     loads KVM again, with nesting
+#   host.sh boots LAST SECONDS       boots this machine's own kernel on KVM, until it says LAST
 #   host.sh release DEVICE...        gives rack's volumes back that arrays and volumes stand on
 set -eu
 
@@ -36,17 +46,32 @@ has() {
     command -v "$1" >/dev/null
 }
 
+# NAME|VERSION of each of these packages that is installed; without the state "i", also of one
+# that is so by half.
 installed() {
+    state=$1
+    shift
+    [ $# -gt 0 ] || return 0 # else dpkg-query tells of all
     dpkg-query --show --showformat='${db:Status-Abbrev}|${binary:Package}|${Version}\n' "$@" \
-        2>/dev/null | sed -n 's/^[ih]i *|\([^|:]*\)[^|]*|/\1|/p'
+        2>/dev/null | sed -n "s/^[a-z]$state *|\\([^|:]*\\)[^|]*|/\\1|/p"
+}
+
+quiet_apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet "$@"
 }
 
 look() {
-    virtualbmc=$1 packages=$2 units=$3 files=$4
+    virtualbmc=$1 packages=$2 units=$3 files=$4 modules=$5
     echo "root|$(id -u)"
+    echo "architecture|$(uname -m)"
+    # shellcheck source=/dev/null
     (. /etc/os-release && echo "system|$ID|${VERSION_ID:-}")
     if has dpkg-query; then look_at_packages; fi
     for unit in $units; do echo "unit|$unit|$(systemctl is-active "$unit" 2>/dev/null || true)"; done
+    for module in $modules; do
+        modprobe --dry-run --quiet "$module" || echo "lacks|$module"
+    done
+    echo "synchronised|$(timedatectl show --property=NTPSynchronized --value 2>/dev/null || true)"
     flag=$(grep -m 1 -ow -e vmx -e svm /proc/cpuinfo || true)
     there=no nested=''
     [ ! -c /dev/kvm ] || there=yes
@@ -61,24 +86,35 @@ look() {
     [ ! -s "$virtualbmc" ] || echo 'virtualbmc|yes'
     ! has lvmconfig || lvmconfig --type full devices/scan_lvs | sed 's/.*=/scan_lvs|/'
     racks | sort -u
+    groups | awk -F '|' '$1 ~ /^rack-/ && $3 !~ /(^|,)rack-lab[.]/ { print "foreign|" $1 }'
+    groups | sed -n 's/|\([^|]*\)|.*rack-lab[.].*/|\1/p' | while IFS='|' read -r _ uuid; do
+        held "LVM-$(echo "$uuid" | tr -d -)"
+    done
+}
+
+groups() { # NAME|UUID|TAGS of each volume group
+    ! has vgs || vgs --noheadings --separator '|' --options vg_name,vg_uuid,vg_tags |
+        sed 's/^ *//'
+}
+
+held() { # the volumes whose device mapper's UUID begins so, lvm(8)
     for volume in /sys/block/dm-*; do
-        name=$(cat "$volume/dm/name" 2>/dev/null || true)
-        case $name in rack-*) ;; *) continue ;; esac
+        case $(cat "$volume/dm/uuid" 2>/dev/null || true) in "$1"*) ;; *) continue ;; esac
         for holder in "$volume"/holders/*; do
-            [ ! -e "$holder" ] || echo "held|$name|${holder##*/}"
+            [ ! -e "$holder" ] || echo "held|$(cat "$volume/dm/name")|${holder##*/}"
         done
     done
 }
 
 racks() {
-    ! has vgs || vgs --noheadings --options vg_name | sed -n 's/^ *rack-\([^ ]*\)$/rack|\1/p'
+    groups | tr '|,' '\n' | sed -n '/^rack-lab[.]blank$/d; s/^rack-lab[.]/racks|/p'
     ! has ovs-vsctl || ovs-vsctl --timeout=10 --bare --columns=external_ids list bridge 2>/dev/null |
-        sed -n 's/.*rack-lab="*rack-lab[.]\([^" ,]*\).*/rack|\1/p'
+        sed -n 's/.*rack-lab="*rack-lab[.]\([^" ,]*\).*/racks|\1/p'
 }
 
 look_at_packages() {
     # shellcheck disable=SC2086 # a list of words
-    found=$(installed $packages)
+    found=$(installed i $packages)
     echo "$found" | sed -n 's/^./package|&/p'
     missing=''
     for package in $packages; do
@@ -87,43 +123,61 @@ look_at_packages() {
     # shellcheck disable=SC2086
     [ -z "$missing" ] || apt-get --simulate --no-install-recommends install $missing 2>/dev/null |
         sed -n 's/^Remv \([^ ]*\).*/removes|\1/p'
+    # shellcheck disable=SC2046 # words
+    set -- $(added)
+    gone | sed 's/^/back|/'
+    [ $# -gt 0 ] || return 0
+    printf 'noted|%s\n' "$@"
+    # shellcheck disable=SC2046
+    apt-get --simulate purge "$@" $(gone | sed 's/$/+/') 2>/dev/null |
+        sed -n 's/^\(Purg\|Remv\) \([^ :]*\).*/purges|\2/p'
+    for file in /etc/libvirt/qemu/*.xml; do
+        [ ! -e "$file" ] || echo "uses|libvirt-daemon-system|domain $(basename "$file" .xml)"
+    done
+    ! has ovs-vsctl || ovs-vsctl --timeout=10 list-br 2>/dev/null |
+        sed 's/^/uses|openvswitch-switch|bridge /'
+    groups | sed 's/|.*//; s/^/uses|lvm2|volume group /'
+    for array in /sys/block/md*; do
+        [ ! -e "$array" ] || echo "uses|mdadm|array ${array##*/}"
+    done
 }
 
-# What was there before is kept until what has changed is noted: an interrupted run loses nothing.
+# What apt is about to do is noted before it: a run that was cut loses nothing, and what the user
+# installs meanwhile isn't in it. What it didn't come to is taken off the note after it.
 install() {
     mkdir -p $notes
-    [ -s $notes/before ] || write $notes/before names
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get --quiet --quiet update
-    apt-get --quiet --quiet --yes --no-install-recommends install "$@" >&2
+    quiet_apt update
+    plan=$(apt-get --simulate --no-install-recommends install "$@" |
+        sed -n 's/^Inst \([^ :]*\)[^ ]* (.*/+\1/p; s/^Remv \([^ :]*\).*/-\1/p')
+    printf '%s\n' "$plan" | cat - $notes/packages 2>/dev/null | sed '/./!d' | LC_ALL=C sort -u |
+        write $notes/packages
+    code=0
+    quiet_apt --yes --no-install-recommends install "$@" >&2 || code=$?
     note
+    return $code
 }
 
-names() {
-    installed | cut -d '|' -f 1 | LC_ALL=C sort -u
+added() { # the packages noted as added that are there
+    # shellcheck disable=SC2046 # words
+    installed '[^nc]' $(sed -n 's/^+//p' $notes/packages 2>/dev/null) | cut -d '|' -f 1
 }
 
-write() { # FILE COMMAND: what it says, whole or not at all
-    "$2" >"$1.new"
-    sync "$1.new"
-    mv "$1.new" "$1"
+gone() { # those noted as removed that aren't
+    sed -n 's/^-//p' $notes/packages 2>/dev/null | while read -r package; do
+        [ -n "$(installed '[^nc]' "$package")" ] || echo "$package"
+    done
 }
 
 note() {
-    [ -s $notes/before ] || return 0
-    write $notes/packages changed
-    rm $notes/before
+    { added | sed 's/^/+/' && gone | sed 's/^/-/'; } | LC_ALL=C sort -u | write $notes/packages
 }
 
-# A line per package: + added, - removed since the first time, as far as it is so now.
-changed() {
-    names >$notes/now
-    {
-        cat $notes/packages 2>/dev/null || true
-        LC_ALL=C comm -13 $notes/before $notes/now | sed 's/^/+/'
-        LC_ALL=C comm -23 $notes/before $notes/now | sed 's/^/-/'
-    } | LC_ALL=C sort -u
-    rm $notes/now
+write() { # FILE: what comes in, whole or not at all; it keeps its owner and mode
+    file=$(readlink -f "$1")
+    [ ! -e "$file" ] || cp -p "$file" "$file.new"
+    cat >"$file.new"
+    sync "$file.new"
+    mv "$file.new" "$file"
 }
 
 admit() {
@@ -132,21 +186,18 @@ admit() {
     touch $keys
     chmod 700 "${keys%/*}"
     chmod 600 $keys
-    grep -qxF "$1" $keys || echo "$1" >>$keys
+    # awk ends the last line too, should the user's have no newline
+    grep -qxF -e "$1" $keys || { awk 1 $keys && printf '%s\n' "$1"; } | write $keys
 }
 
 purge() {
-    if [ $# -gt 0 ] && grep -qxF "$1" $keys; then
-        others=$(grep -vxF "$1" $keys || true)
-        echo "$others" >$keys
+    if [ $# -gt 0 ] && grep -qsxF -e "$1" $keys; then
+        { grep -vxF -e "$1" $keys || true; } | write $keys
     fi
-    note
-    [ -s $notes/packages ] || return 0
-    back=$(sed -n 's/^-\(.*\)/\1+/p' $notes/packages)
-    export DEBIAN_FRONTEND=noninteractive
-    # shellcheck disable=SC2046,SC2086 # words; a trailing + installs, apt-get(8)
-    apt-get --quiet --quiet --yes --no-install-recommends purge \
-        $(installed $(sed -n 's/^+//p' $notes/packages) | cut -d '|' -f 1) $back >&2
+    [ -e $notes/packages ] || return 0
+    # shellcheck disable=SC2046 # words; a trailing + installs, apt-get(8)
+    set -- $(added) $(gone | sed 's/$/+/')
+    [ $# -eq 0 ] || quiet_apt --yes --no-install-recommends purge "$@" >&2
     rm $notes/packages
     rmdir --ignore-fail-on-non-empty $notes
 }
@@ -183,9 +234,19 @@ nest() {
     for module in kvm_intel kvm_amd; do
         [ -e "/sys/module/$module" ] || continue
         modprobe --remove "$module" ||
-            refuse "$module is in use; switch its machines off and do this again, or reboot"
+            refuse "$module is in use, or part of the kernel. Switch its machines off and do this again; or reboot, with $module.nested=1 on the kernel's command line"
         modprobe "$module"
+        return
     done
+    refuse 'neither kvm_intel nor kvm_amd is loaded'
+}
+
+boots() {
+    said=$(timeout "$2" qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
+        -accel kvm -cpu host -m 512M -serial stdio -kernel "/boot/vmlinuz-$(uname -r)" \
+        -append 'console=ttyS0 panic=-1' 2>&1 </dev/null | tr -d '\000\r' || true)
+    case $said in *"$1"*) return ;; esac
+    refuse "no guest boots on KVM within $2 s; it last said: $(echo "$said" | tail -n 1)"
 }
 
 release() {
@@ -204,6 +265,6 @@ release() {
 action=$1
 shift
 case $action in
-    look | install | admit | purge | start | lay | take | nest | release) "$action" "$@" ;;
+    look | install | admit | purge | start | lay | take | nest | boots | release) "$action" "$@" ;;
     *) refuse "host.sh: no action $action" ;;
 esac

@@ -11,14 +11,17 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from artefacts import CommandFailed
 from artefacts.cache import cache_folder
 from artefacts.environment import search_path
+from config import stacks, users_ssh
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.labmachine import load_labmachine
-from config.profile import PROFILES
+from config.profile import KVM
 from config.settings import PROJECT, Settings
 from config.units import format_size
 from lab import host, mirror
@@ -26,6 +29,7 @@ from lab.finding import Finding
 from lab.snapshots import project_commit
 from labmachine import accelerator, machine, process, saving
 from labmachine.preconditions import QEMU_ROOM, available_memory, problems
+from labmachine.qemu import Accelerator, cores_of
 from labmachine.state import State
 from plugins.build import plugins_in_use, users_own
 
@@ -70,17 +74,32 @@ def report(settings: Settings) -> Iterator[str]:
     state = State()
     if state.hardware.exists():
         yield f"the virtual lab machine is started with {state.hardware.read_text()}"
-    names = {} if settings.lab.name == "local" else {settings.lab.name: "(its name)"}
-    names |= {str(PROJECT): ".", str(Path.home()): "~"}
+    names = _names(settings)
     for each in examine(settings):
         mark = "fine" if each.fine else "NOT FINE"
         line = f"{mark}: {each.about}: {each.found}"
-        for own, shown in names.items():
+        for own, shown in names:
             line = line.replace(own, shown)
         yield line
     if not settings.virtual:
         with suppress(ConfigError):  # it doesn't answer, as a finding tells
-            yield f"the real lab machine has: {host.look(settings)}"
+            found = replace(host.look(settings), uses=[], foreign=[], racks=[])
+            yield f"the real lab machine has: {found}"
+
+
+def _names(settings: Settings) -> list[tuple[str, str]]:
+    """What a report doesn't tell of the user's, and what stands there in its place."""
+    folders = [(str(PROJECT), "."), (str(Path.home()), "~")]
+    if settings.virtual or settings.lab.name == "local":
+        return folders
+    names = [(settings.lab.name, "(its name)")]
+    with suppress(CommandFailed):  # ssh can't read the user's configuration, as a finding tells
+        named, resolved = settings.lab, users_ssh.resolved(settings.lab)
+        jumps = [word for key, value in resolved.options if key == "ProxyCommand"
+                 for word in value.split() if "." in word or "@" in word]  # fmt: skip
+        words = [resolved.host, named.host, *jumps]
+        names += [(word, "(its name)") for word in words if word]
+    return names + folders
 
 
 def _this_machine() -> Iterator[Finding]:
@@ -131,6 +150,9 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
         "make machines smaller, or raise `memory` in labmachine.yaml",
     )  # fmt: skip
     yield Finding("acceleration", True, _acceleration())
+    chosen: Accelerator = "kvm" if settings.profile.name == KVM.name else "tcg"
+    why = "set in labmachine.yaml" if hardware.cores else f"best with {chosen}"
+    yield Finding("cores of the lab machine", True, f"{cores_of(hardware, chosen)} ({why})")
 
 
 def _acceleration() -> str:
@@ -155,6 +177,9 @@ def _real(settings: Settings) -> Iterator[Finding]:
     bad = host.lacking(settings, found)
     if not bad:
         yield Finding(about, True, "reached, has all it needs")
+    if found.has_programs and found.kvm:
+        trial = host.boots(settings)
+        yield replace(trial, about=f"{about}, {trial.about}")
     prepare = f"lab --stack {settings.stack} host prepare"
     for each in bad:
         remedy = prepare if each.change else each.remedy
@@ -163,15 +188,20 @@ def _real(settings: Settings) -> Iterator[Finding]:
 
 def _profile(settings: Settings) -> Iterator[Finding]:
     """How the rack runs: each value is one option of the stack."""
-    yield Finding("lab:alpine", True, mirror.origin(settings))
-    found = settings.profile
-    of_its_own = dict(PROFILES[found.name].shown())
-    for key, value in found.shown():
-        if key == "profile":
-            why = _why(settings)
+    yield _alpine(settings)
+    option = stacks.options(settings.stack)
+    for key, value in settings.profile.shown():
+        if option(key) is not None:
+            why = "set"
         else:
-            why = f"of profile {found.name}" if value == of_its_own[key] else "set"
+            why = _why(settings) if key == "profile" else f"of profile {settings.profile.name}"
         yield Finding(f"lab:{key}", True, f"{value} ({why})")
+
+
+def _alpine(settings: Settings) -> Finding:
+    trouble = mirror.trouble(settings)
+    found = ". ".join(filter(None, (mirror.origin(settings), trouble)))
+    return Finding("lab:alpine", not trouble, found, mirror.remedy(settings))
 
 
 def _why(settings: Settings) -> str:

@@ -17,12 +17,13 @@ import equipment
 from artefacts import CommandFailed, pack_tree, run, step
 from artefacts.environment import users_environment
 from config import access, local
-from config.errors import ConfigError, Problem
+from config.errors import ConfigError, Problem, Refused
+from config.profile import KVM_DEADLINE_S, KVM_PROOF
 from config.settings import Settings
 from equipment import virtualbmc
 from lab.finding import Change, Finding
 from lab.remote import LOOK_S, ask
-from lab.survey import silent
+from lab.survey import last_words, silent
 
 SCRIPT = equipment.FOLDER / "host.sh"
 # The oldest that racks were raised with: Debian 12's.
@@ -33,8 +34,12 @@ OLDEST = {
     "lvm2": (2, 3, 16),
 }
 SYSTEMS = "Debian 12 and 13 and Ubuntu 24.04"
-APT_SYSTEMS = ("debian", "ubuntu")
+OLDEST_SYSTEMS = {"debian": (12,), "ubuntu": (24, 4)}  # by ID of os-release(5)
+ARCHITECTURE = "x86_64"
+# The kernel's module of each level of md, md(4).
+MD_MODULES = {0: "raid0", 1: "raid1", 5: "raid456", 6: "raid456", 10: "raid10"}
 LEAST_PAGES = 65536
+LISTS = ("removes", "lacks", "foreign", "racks", "noted", "back", "purges")  # of host.sh's records
 
 
 @dataclass
@@ -42,9 +47,12 @@ class Host:
     """What was found there, as equipment/host.sh tells it."""
 
     uid: int = -1
+    architecture: str = ""
     system: tuple[str, str] = ("", "")  # ID, VERSION_ID of os-release(5)
     packages: dict[str, str] = field(default_factory=dict)  # versions
     removes: list[str] = field(default_factory=list)
+    lacks: list[str] = field(default_factory=list)  # modules of the kernel
+    synchronised: bool = False  # its clock
     units: dict[str, str] = field(default_factory=dict)
     virtualisation: str = ""  # vmx, svm, or neither
     kvm: bool = False
@@ -54,7 +62,17 @@ class Host:
     virtualbmc: bool = False
     scan_lvs: bool = False
     held: list[tuple[str, str]] = field(default_factory=list)  # volume, device
+    foreign: list[str] = field(default_factory=list)  # volume groups with a rack's name
     racks: list[str] = field(default_factory=list)  # their stacks
+    noted: list[str] = field(default_factory=list)  # packages added for racks
+    back: list[str] = field(default_factory=list)  # those removed for them
+    purges: list[str] = field(default_factory=list)  # what goes when these are taken back
+    uses: list[tuple[str, str]] = field(default_factory=list)  # package, what needs it
+
+    @property
+    def has_programs(self) -> bool:
+        """Whether what racks are made with can be asked there."""
+        return self.uid == 0 and all(each in self.packages for each in equipment.HOST_PACKAGES)
 
 
 def look(settings: Settings) -> Host:
@@ -63,7 +81,10 @@ def look(settings: Settings) -> Host:
     Raises:
         ConfigError: it doesn't answer; with what ssh said.
     """
-    words = (virtualbmc.LAST_FILE, equipment.HOST_PACKAGES, equipment.HOST_UNITS, sums())
+    words = (
+        virtualbmc.LAST_FILE, equipment.HOST_PACKAGES, equipment.HOST_UNITS, sums(),
+        modules(settings),
+    )  # fmt: skip
     texts = [each if isinstance(each, str) else " ".join(each) for each in words]
     try:
         return read(_do(settings, "look", *texts, timeout_s=LOOK_S).splitlines())
@@ -82,8 +103,8 @@ def read(lines: Sequence[str]) -> Host:
                 found.system = name, version
             case ["package", name, version]:
                 found.packages[name] = version
-            case ["removes", name]:
-                found.removes.append(name)
+            case ["architecture", name]:
+                found.architecture = name
             case ["unit", name, state]:
                 found.units[name] = state
             case ["kvm", flag, there, nesting]:
@@ -93,26 +114,46 @@ def read(lines: Sequence[str]) -> Host:
                 found.pages = int(number)
             case ["file", path, sha256]:
                 found.files[path] = sha256
-            case ["virtualbmc" | "scan_lvs" as name, value]:
+            case ["virtualbmc" | "scan_lvs" | "synchronised" as name, value]:
                 setattr(found, name, value in ("yes", "1"))
-            case ["held", volume, device]:
-                found.held.append((volume, device))
-            case ["rack", stack]:
-                found.racks.append(stack)
+            case ["held" | "uses" as name, value, other]:
+                getattr(found, name).append((value, other))
+            case [name, value] if name in LISTS:
+                getattr(found, name).append(value)
     return found
 
 
+def modules(settings: Settings) -> list[str]:
+    """The kernel's modules that the stack's rack needs there."""
+    level = MD_MODULES[settings.topology.array.level]
+    return ["openvswitch", level, *(["sch_netem"] if settings.topology.lines else [])]
+
+
 def findings(settings: Settings, host: Host) -> Iterator[Finding]:
-    """Each requirement, in the order in which they are met."""
+    """Each requirement, in the order in which they are met; to who isn't root only that."""
     yield Finding(
         "root", host.uid == 0, f"its user has uid {host.uid}",
         f"name root: pulumi config set lab:machine ssh://root@{settings.lab.host} "
         f"--stack {settings.stack}" if settings.lab.host else "run this as root",
     )  # fmt: skip
-    apt = host.system[0] in APT_SYSTEMS
-    yield Finding("system", apt, " ".join(host.system).strip(), f"use one of {SYSTEMS}")
+    if host.uid != 0:
+        return
+    yield Finding(
+        "architecture", host.architecture == ARCHITECTURE, host.architecture,
+        f"racks' machines are {ARCHITECTURE}: use such a machine",
+    )  # fmt: skip
+    name, version = host.system
+    least = OLDEST_SYSTEMS.get(name)
+    known = least is not None and (not version or _numbers(version) >= least)
+    yield Finding("system", known, f"{name} {version}".strip(), f"use one of {SYSTEMS}")
     yield from _packages(host)
-    yield from _virtualisation(host)
+    yield Finding(
+        "kernel's modules", not host.lacks,
+        f"lacks {', '.join(host.lacks)}" if host.lacks else "has all it needs",
+        "boot a kernel that has them, as linux-image-amd64 or linux-image-generic",
+    )  # fmt: skip
+    yield Finding("time", True, "synchronised" if host.synchronised else _OWN_TIME)
+    yield _groups(host)
     yield _files(host)
     yield Finding(
         "huge pages", host.pages >= LEAST_PAGES, f"vm.nr_overcommit_hugepages {host.pages}",
@@ -122,6 +163,7 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         virtualbmc.VERSION if host.virtualbmc else f"isn't in {virtualbmc.FOLDER}"
     )
     yield Finding("BMCs", host.virtualbmc, found, "it plays the servers' BMCs", _LAY)
+    yield from _virtualisation(host)  # loaded again it heeds the files
     yield Finding(
         "LVM2", not host.scan_lvs, f"devices/scan_lvs = {int(host.scan_lvs)}",
         "LVM2 must not look into volumes for volume groups, as those are the racks' machines': "
@@ -150,6 +192,19 @@ def require_prepared(settings: Settings) -> None:
         raise ConfigError(f"the lab machine {settings.lab.name}", problems)
 
 
+def boots(settings: Settings) -> Finding:
+    """Whether a guest boots on its KVM, which is tried: within two seconds on silicon.
+
+    That it opens proves nothing. To be asked where all else is fine.
+    """
+    try:
+        _do(settings, "boots", KVM_PROOF, str(KVM_DEADLINE_S), timeout_s=LOOK_S + KVM_DEADLINE_S)
+    except CommandFailed as error:
+        remedy = "look at dmesg there, and whether its own hypervisor passes virtualisation on"
+        return Finding("KVM's trial", False, last_words(error), remedy)
+    return Finding("KVM's trial", True, "its own kernel booted as a guest")
+
+
 def letting_in(settings: Settings) -> Change | None:
     """What lets the user be root of this machine, where it is the lab machine and he isn't yet."""
     if not settings.lab.this:
@@ -163,7 +218,15 @@ def letting_in(settings: Settings) -> Change | None:
 
 
 def changes(settings: Settings, host: Host) -> list[Change]:
-    """What would meet the requirements that aren't, each once, in the order to do it."""
+    """What would meet the requirements that aren't, each once, in the order to do it.
+
+    Raises:
+        ConfigError: a volume group there would be taken for a rack's.
+    """
+    if host.foreign:
+        finding = _groups(host)
+        problem = Problem(finding.about, finding.found, _NO_FOREIGN, finding.remedy)
+        raise Refused(f"preparing {settings.lab.name}", [problem])
     wanted = (each.change for each in lacking(settings, host))
     return list(dict.fromkeys(each for each in wanted if each))
 
@@ -173,8 +236,13 @@ def change(settings: Settings, wanted: Change) -> None:
 
     Raises:
         CommandFailed: with the last words of what failed there.
+        ConfigError: there is no sudo, by which the user is let in.
     """
     if wanted.action == _ADMIT:
+        if not shutil.which("sudo"):
+            rule = "sudo, by which this project's key is let in as root once"
+            remedy = f"as root add to /root/.ssh/authorized_keys: {wanted.words[0]}"
+            raise Refused("lab:machine local", [Problem("sudo", "not installed", rule, remedy)])
         run(["sudo", *_command(wanted.action, *wanted.words)], env=users_environment(), shown=True)
         settings.write_access()  # its sshd may be new
         return
@@ -184,10 +252,10 @@ def change(settings: Settings, wanted: Change) -> None:
 
 
 def undoing(settings: Settings, host: Host) -> list[Change]:
-    """What takes the changes back, packages last.
+    """What takes the changes back, packages last; nothing where nothing was changed.
 
     Raises:
-        ConfigError: a rack is there, which needs them.
+        ConfigError: a rack, or something of the user's own, is there and needs them.
     """
     if host.racks:
         rule = "no rack is on it; these are, by the names of their stacks"
@@ -195,16 +263,33 @@ def undoing(settings: Settings, host: Host) -> list[Change]:
             "destroy them first: pulumi destroy --stack STACK; without their Pulumi state: "
             "lab --stack STACK clear"
         )
-        problem = Problem("racks", ", ".join(host.racks), rule, remedy)
-        raise ConfigError(f"the lab machine {settings.lab.name}", [problem])
-    laid = (*sums(), virtualbmc.FOLDER)
-    key = (local.authorized_line(),) if settings.lab.this else ()
-    return [
-        Change("removing the files, and setting huge pages back", "take", laid),
-        Change(
-            "removing the packages that were added, with what was removed for them", "purge", key
-        ),
-    ]
+        raise _kept(settings, Problem("racks", ", ".join(host.racks), rule, remedy))
+    if used := [thing for package, thing in host.uses if package in host.noted]:
+        rule = "nothing is there that needs the packages which were added for racks"
+        remedy = "remove it first, or keep the packages"
+        raise _kept(settings, Problem("packages", ", ".join(used), rule, remedy))
+    undo = []
+    if host.files or host.virtualbmc:
+        laid = (*sums(), virtualbmc.FOLDER)
+        undo.append(Change("removing the files, and setting huge pages back", "take", laid))
+    titles = []
+    if host.noted:
+        titles.append(f"removing the packages that were added: {', '.join(host.noted)}")
+    if others := sorted({*host.purges} - {*host.noted}):
+        titles.append(f"with them apt removes, as they need these: {', '.join(others)}")
+    if host.back:
+        titles.append(f"installing what was removed for them: {', '.join(host.back)}")
+    key: tuple[str, ...] = ()
+    if settings.lab.this:
+        key = (local.authorized_line(),)
+        titles.append("letting this project's key in no more")
+    if titles:
+        undo.append(Change("; ".join(titles), "purge", key))
+    return undo
+
+
+def _kept(settings: Settings, problem: Problem) -> Refused:
+    return Refused(f"taking back what was changed on {settings.lab.name}", [problem])
 
 
 def sums() -> dict[str, str]:
@@ -254,8 +339,9 @@ def _packages(host: Host) -> Iterator[Finding]:
 
 def _virtualisation(host: Host) -> Iterator[Finding]:
     module = {"vmx": "kvm_intel", "svm": "kvm_amd"}.get(host.virtualisation, "kvm")
-    if not host.kvm:
-        found = f"no /dev/kvm; its CPU has {host.virtualisation or 'neither vmx nor svm'}"
+    if not (host.kvm and host.virtualisation):
+        device = "/dev/kvm" if host.kvm else "no /dev/kvm"
+        found = f"{device}; its CPU has {host.virtualisation or 'neither vmx nor svm'}"
         remedy = (
             f"switch virtualisation on in its firmware, then: modprobe {module}"
             if host.virtualisation
@@ -268,6 +354,16 @@ def _virtualisation(host: Host) -> Iterator[Finding]:
         "nesting", host.nesting, f"{module} nested={'1' if host.nesting else '0'}",
         "nodes run guests of their own, which needs it",
         Change(f"loading {module} again, with nested=1", "nest"),
+    )  # fmt: skip
+
+
+def _groups(host: Host) -> Finding:
+    """A volume group of the user's own with a rack's name, whose volumes udev would hide."""
+    names = ", ".join(host.foreign)
+    return Finding(
+        "volume groups", not host.foreign,
+        f"{names}, and not of a rack" if names else "none with a rack's name that isn't one's",
+        f"rename it, whatever mounts it too: vgrename {next(iter(host.foreign), '')} NAME",
     )  # fmt: skip
 
 
@@ -292,6 +388,8 @@ def _held(host: Host) -> Finding:
 
 
 _ADMIT = "admit"
+_NO_FOREIGN = "groups called rack-… are the racks', and the lab machine looks into none of them"
+_OWN_TIME = "not synchronised: the rack has this machine's time, as it is"
 _LAY = Change("laying its files and VirtualBMC (the initramfs is made anew)", "lay")
 
 

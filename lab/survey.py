@@ -76,10 +76,15 @@ def survey(settings: Settings) -> Survey:
 
 def silent(settings: Settings, error: CommandFailed) -> ConfigError:
     """The error that the lab machine doesn't answer; with what ssh or a program there said."""
-    lines = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
-    rule = f"the lab machine must answer: {lines[-1] if lines else 'it is silent'}"
+    rule = f"the lab machine must answer: {last_words(error)}"
     problem = Problem("lab:machine", settings.lab.name, rule, settings.lab_machine_remedy)
     return ConfigError("the stack's settings", [problem])
+
+
+def last_words(error: CommandFailed) -> str:
+    """What a command that failed said last."""
+    lines = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
+    return lines[-1] if lines else "it is silent"
 
 
 def require_rack(settings: Settings) -> Survey:

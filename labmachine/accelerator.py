@@ -1,7 +1,7 @@
 """Whether KVM really works here, found by booting a small guest on it.
 
-Owns that test and its remembered answer. Opening /dev/kvm proves nothing: inside some
-virtual machines it opens, yet a stock kernel never gets to its first line.
+Owns that test and its remembered answer. Inside some virtual machines /dev/kvm opens, yet a stock
+kernel never gets to its first line. Leaves a real lab machine's to `lab.host`.
 """
 
 import os
@@ -14,14 +14,13 @@ from pathlib import Path
 
 from artefacts import cache_root, cached, digest, run
 from artefacts.namespace import remove_tree
+from config.profile import KVM_DEADLINE_S, KVM_PROOF
 from labmachine.emulator import environment
 from labmachine.image import MachineImage
 from labmachine.qemu import PROGRAM, Accelerator, probe_argv
 
 DEVICE = Path("/dev/kvm")
 SILENCE_S = 20.0  # a KVM on real silicon has booted it within 2
-DEADLINE_S = 180.0  # one whose silicon is emulated is slow, and far faster than TCG in there
-PROOF = "Unable to mount root fs"  # the kernel's last words without a disk: all of it came up
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def _try_kvm(image: MachineImage) -> Verdict:
             said, failure = _heard(guest)
         finally:
             guest.kill()
-    if PROOF in said:
+    if KVM_PROOF in said:
         return Verdict("kvm", "a guest booted on it")
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "nothing")
     return Verdict("tcg", f"{DEVICE} opens, but {failure}; last seen: {last}")
@@ -81,10 +80,10 @@ def _try_kvm(image: MachineImage) -> Verdict:
 def _heard(guest: subprocess.Popen[bytes]) -> tuple[str, str]:
     """What a guest says until it has booted, and why no more was waited for."""
     assert guest.stdout
-    said, ends = "", time.monotonic() + DEADLINE_S
-    while PROOF not in said:
+    said, ends = "", time.monotonic() + KVM_DEADLINE_S
+    while KVM_PROOF not in said:
         if time.monotonic() >= ends:
-            return said, f"a guest didn't boot within {DEADLINE_S:.0f} s"
+            return said, f"a guest didn't boot within {KVM_DEADLINE_S} s"
         if not select.select([guest.stdout], [], [], SILENCE_S)[0]:
             return said, f"a guest said nothing for {SILENCE_S:.0f} s"
         part = os.read(guest.stdout.fileno(), 65536)

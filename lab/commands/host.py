@@ -24,10 +24,13 @@ def check(context: typer.Context) -> None:
     settings = _real(context)
     if settings is None:
         return
-    found = host.findings(settings, host.look(settings))
-    fine = print_findings(found, f"lab --stack {settings.stack} host prepare")
-    if fine:  # only then what it is asked with is there
-        fine = print_findings(_ground(settings))
+    found = host.look(settings)
+    fine = print_findings(
+        host.findings(settings, found), f"lab --stack {settings.stack} host prepare"
+    )
+    if found.has_programs:  # with which these are asked
+        trial = [host.boots(settings)] if found.kvm else []
+        fine = print_findings([*trial, *_ground(settings)]) and fine
     raise typer.Exit(0 if fine else 1)
 
 
@@ -41,16 +44,23 @@ def prepare(
     settings = _real(context)
     if settings is None:
         return
-    if not undo and (admission := host.letting_in(settings)):
+    admission = host.letting_in(settings)
+    if admission and undo:
+        said = f"This project isn't let in on {settings.lab.name}: it has changed nothing there."
+        screen.print(said, highlight=False)
+        return
+    if admission:
         _change(settings, [admission], yes=yes)
     found = host.look(settings)
     wanted = host.undoing(settings, found) if undo else host.changes(settings, found)
     _change(settings, wanted, yes=yes)
-    if undo:
+    if undo and wanted:
         return
-    if not wanted:
+    left = [] if undo else host.lacking(settings, host.look(settings))
+    if not left and not undo:
+        left = [each for each in [host.boots(settings)] if not each.fine]
+    if not (wanted or left):
         screen.print(f"Nothing to change on {settings.lab.name}.", highlight=False)
-    left = host.lacking(settings, host.look(settings))
     print_findings(left)
     raise typer.Exit(1 if left else 0)
 

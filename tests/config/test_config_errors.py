@@ -72,10 +72,12 @@ def test_a_stack_s_name_fits_pulumi_md_and_lvm(stack: str) -> None:
     assert load_topology(FOLDER / "mini.yaml", "x" * 27).machines
 
 
-@pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path"])
+@pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path", ""])
 def test_a_wrong_lab_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="lab:machine"):
         LabMachine.parse(text, "mini")
+    with pytest.raises(ConfigError, match="lab:machine"):
+        load_settings("mini", {"topology": "mini", "machine": text}.get, keep=False)
 
 
 @pytest.mark.parametrize("start", ["yes", "maybe", "1", "True"])
@@ -91,19 +93,24 @@ def test_a_start_is_taken(start: str) -> None:
 
 
 WRONG = {
-    "profile": ("xen", "one of: emulated, kvm"),
-    "nodeCpu": ("Westmere,vmx", "a model of libvirt's and features"),
-    "guestCpu": ("<cpu/>", "a model of libvirt's and features"),
-    "hugePages": ("yes", "one of: true, false"),
-    "bootsAtOnce": ("0", "1 or more, or all"),
-    "timing": ("slow", "one of: patient, prompt"),
-    "kernel": ("linux-lts", "one of: rack, linux-virt"),
+    "profile": (["xen"], "one of: emulated, kvm"),
+    "nodeCpu": (
+        ["Westmere,vmx", "host-passthrough,+vmx", "host-model", "EPYC", "EPYC,?sha-ni"],
+        "vmx or svm among them",
+    ),
+    "guestCpu": (["<cpu/>", "host-passthrough", "max"], "a model of libvirt's, no host-"),
+    "hugePages": (["yes"], "one of: true, false"),
+    "bootsAtOnce": (["0", "1_0", "+2", "two", "1.5"], "1 or more, or all"),
+    "timing": (["slow"], "one of: patient, prompt"),
+    "kernel": (["linux-lts"], "one of: rack, linux-virt"),
 }
 
 
-@pytest.mark.parametrize("key", WRONG)
-def test_a_wrong_value_of_the_profile_is_refused(key: str) -> None:
-    value, rule = WRONG[key]
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, (values, _) in WRONG.items() for value in values]
+)
+def test_a_wrong_value_of_the_profile_is_refused(key: str, value: str) -> None:
+    _, rule = WRONG[key]
     with pytest.raises(ConfigError) as refused:
         load_settings("mini", {"topology": "mini", key: value}.get, keep=False)
     (problem,) = refused.value.problems

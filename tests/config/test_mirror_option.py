@@ -32,6 +32,12 @@ def test_without_one_there_is_none(keys: str) -> None:
         ({"alpine": "dl-cdn.alpinelinux.org/alpine"}, "lab:alpine"),
         ({"alpine": "alpine/v3.23"}, "lab:alpine"),
         ({"alpine": "file:///srv"}, "lab:alpine"),
+        ({"alpine": "/"}, "lab:alpine"),
+        ({"alpine": "http://"}, "lab:alpine"),
+        ({"alpine": "http://[::1/alpine"}, "lab:alpine"),
+        ({"alpine": "http://a b/alpine"}, "lab:alpine"),
+        ({"alpine": "https://user:pass@mirror/alpine"}, "lab:alpine"),
+        ({"alpine": OFFICIAL, "alpineKeys": "keys"}, "lab:alpineKeys"),
         ({"alpine": OFFICIAL, "alpineKeys": "/nowhere"}, "lab:alpineKeys"),
     ],
 )
@@ -41,6 +47,7 @@ def test_anything_else_is_refused_with_the_command_that_helps(
     with pytest.raises(ConfigError) as refused:
         _of(options)
     (problem,) = refused.value.problems
+    assert "pass" not in str(problem.value)
     assert problem.key == key
     assert f"{key}" in problem.remedy
     assert problem.remedy.endswith("--stack s")

@@ -16,8 +16,22 @@ PROGRAMS = {
         sed 's/.*/ii |&:amd64|1-1/'""",
     "apt-get": """echo "$*" >>$CALLS
         case "$*" in
-            *" install "*) printf '%s\\n' $AFTER >$LIST; [ -z "$DIES" ] || kill $PPID ;;
+            *--simulate*" install "*)
+                for p in $AFTER; do
+                    grep -qx $p $LIST && state="Inst $p [1-0] (1-1 Debian:12 [amd64])" ||
+                        state="Inst $p (1-1 Debian:12 [amd64])"
+                    echo "$state"
+                done
+                sed -n 's/^systemd-timesyncd$/Remv & [1-1]/p' $LIST ;;
+            *--simulate*" purge "*) for p; do [ $p != lvm2 ] || echo "Purg lvm2 [1-1]"; done
+                echo "Remv users-of-lvm2 [1-1]" ;;
+            *" install "*)
+                [ "$FAILS" != before ] || exit 100
+                { grep -vx systemd-timesyncd $LIST; printf '%s\\n' $AFTER; } | sort -u >$LIST.new
+                mv $LIST.new $LIST
+                case $FAILS in dies) kill $PPID ;; after) exit 100 ;; esac ;;
         esac""",
+    "vgs": """[ -z "$GROUPS_THERE" ] || printf '  %s\\n' $GROUPS_THERE""",
 }
 
 
@@ -33,15 +47,20 @@ class Machine:
             (folder / name).write_text(f"#!/bin/sh\n{text}\n")
             (folder / name).chmod(0o755)
 
-    def run(self, *words: str, dies: bool = False) -> "subprocess.CompletedProcess[str]":
-        """Have host.sh do that; `dies`: it is killed right after apt."""
+    def run(
+        self, *words: str, fails: str = "", groups: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
+        """Have host.sh do that; `fails`: apt does, before or after it did its work, or host.sh is
+        killed there ("dies"); `groups`: the volume groups, NAME|UUID|TAGS.
+        """
         self.calls.write_text("")
         script = (FOLDER / "host.sh").read_text()
         for there, here in (("/var/lib/rack-lab", self.notes), ("/root/.ssh", self.keys.parent)):
             script = script.replace(there, str(here))
         found = {
             "PATH": f"{self._folder}:{os.environ['PATH']}", "LIST": str(self.packages),
-            "CALLS": str(self.calls), "AFTER": " ".join(WITH_OURS), "DIES": "1" if dies else "",
+            "CALLS": str(self.calls), "AFTER": " ".join(WITH_OURS), "FAILS": fails,
+            "GROUPS_THERE": groups,
         }  # fmt: skip
         return subprocess.run(
             ["sh", "-c", script, "host.sh", *words], env=found, text=True, capture_output=True,
@@ -66,34 +85,76 @@ def test_what_apt_adds_and_removes_is_noted_and_taken_back(machine: Machine) -> 
     assert noted(machine) == changed
     machine.packages.write_text("bash\nchrony\nlvm2\nusers-own\n")  # the user removed one since
     assert machine.run("purge").returncode == 0
-    (purge,) = machine.calls.read_text().splitlines()
+    *_, purge = machine.calls.read_text().splitlines()
     assert purge.endswith(" purge chrony lvm2 systemd-timesyncd+")
     assert not machine.notes.exists()
     assert machine.run("purge").returncode == 0
     assert machine.calls.read_text() == ""
 
 
-def test_an_install_that_was_killed_is_noted_by_the_next(machine: Machine) -> None:
-    assert machine.run("install", "lvm2", dies=True).returncode != 0
-    assert not (machine.notes / "packages").exists()
+@pytest.mark.parametrize("fails", ["dies", "after", "before"])
+def test_what_the_user_installs_after_one_that_failed_stays_his(
+    machine: Machine, fails: str
+) -> None:
+    assert machine.run("install", "lvm2", fails=fails).returncode != 0
+    if fails == "before":
+        assert noted(machine) == []
+    with machine.packages.open("a") as packages:
+        packages.write("users-new\n")
     assert machine.run("install", "lvm2").returncode == 0
-    assert "-systemd-timesyncd" in noted(machine)
-    assert "+lvm2" in noted(machine)
+    assert noted(machine) == ["+chrony", "+libgnutls30", "+lvm2", "-systemd-timesyncd"]
 
 
-def test_one_that_was_killed_is_taken_back_too(machine: Machine) -> None:
-    assert machine.run("install", "lvm2", dies=True).returncode != 0
+@pytest.mark.parametrize("fails", ["dies", "after"])
+def test_one_that_failed_is_taken_back_too(machine: Machine, fails: str) -> None:
+    assert machine.run("install", "lvm2", fails=fails).returncode != 0
     assert machine.run("purge").returncode == 0
-    assert "systemd-timesyncd+" in machine.calls.read_text()
+    *_, purge = machine.calls.read_text().splitlines()
+    assert purge.endswith(" purge chrony libgnutls30 lvm2 systemd-timesyncd+")
+
+
+def test_nothing_is_purged_where_nothing_was_added(machine: Machine) -> None:
+    assert machine.run("install", "lvm2", fails="before").returncode != 0
+    assert machine.run("purge").returncode == 0
+    assert machine.calls.read_text() == ""
+    assert not machine.notes.exists()
+    (machine.notes).mkdir()
+    (machine.notes / "packages").write_text("-removed-for-racks\n")
+    assert machine.run("purge").returncode == 0
+    (purge,) = machine.calls.read_text().splitlines()
+    assert purge.endswith(" purge removed-for-racks+")
+
+
+def test_what_an_undo_would_do_is_told(machine: Machine) -> None:
+    assert machine.run("install", "lvm2").returncode == 0
+    said = machine.run("look", "/no/file", "lvm2", "", "", "").stdout.splitlines()
+    assert [each for each in said if each.startswith("noted|")] == [
+        "noted|chrony", "noted|libgnutls30", "noted|lvm2"
+    ]  # fmt: skip
+    assert "back|systemd-timesyncd" in said
+    assert [each for each in said if each.startswith("purges|")] == [
+        "purges|lvm2", "purges|users-of-lvm2"
+    ]  # fmt: skip
+
+
+def test_a_group_of_the_user_s_own_is_no_rack_s(machine: Machine) -> None:
+    groups = ("rack|u1|", "rack-backup|u2|mine", "rack-a-b|u3|rack-lab.a-b,rack-lab.blank")
+    done = machine.run("look", "/no/file", "", "", "", "", groups=" ".join(groups))
+    said = done.stdout.splitlines()
+    assert "foreign|rack-backup" in said
+    assert [each for each in said if each.startswith(("foreign|", "racks|"))] == [
+        "racks|a-b", "foreign|rack-backup"
+    ]  # fmt: skip
 
 
 def test_a_key_is_let_in_once_and_no_more(machine: Machine) -> None:
-    key, users = 'from="127.0.0.1" ecdsa-sha2-nistp256 AAAA+/= rack-lab', "ssh-ed25519 BBBB user"
+    key = 'from="127.0.0.1" ecdsa-sha2-nistp256 AAAA+/= rack-lab'
+    users = r'command="printf \n" ssh-ed25519 BBBB user'
     sshd = machine.calls.with_name("sshd")
     sshd.write_text("#!/bin/sh\n")
     sshd.chmod(0o755)
     machine.keys.parent.mkdir()
-    machine.keys.write_text(f"{users}\n")
+    machine.keys.write_text(users)  # without a newline
     for _ in range(2):
         assert machine.run("admit", key).returncode == 0
         assert machine.keys.read_text() == f"{users}\n{key}\n"

@@ -101,7 +101,8 @@ def test_kvm_is_looked_at_only(
 
 PREPARED = replace(
     host.Host(),
-    uid=0, system=("debian", "12"), packages=dict.fromkeys(equipment.HOST_PACKAGES, "99"),
+    uid=0, architecture="x86_64", system=("debian", "12"),
+    packages=dict.fromkeys(equipment.HOST_PACKAGES, "99"),
     units=dict.fromkeys(equipment.HOST_UNITS, "active"), virtualisation="svm", kvm=True,
     nesting=True, pages=host.LEAST_PAGES, files=host.sums(), virtualbmc=True,
 )  # fmt: skip
@@ -110,9 +111,10 @@ PREPARED = replace(
 @pytest.mark.parametrize(
     ("found", "wrong"),
     [
-        (PREPARED, ["reached, has all it needs"]),
+        (PREPARED, ["reached, has all it needs", "its own kernel booted as a guest"]),
         (replace(PREPARED, pages=0, held=[("rack-lab-sda", "md9")]),
-         ["vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
+         ["its own kernel booted as a guest",
+          "vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
         (CommandFailed("ssh: exit code 255\n  | no route to host"),
          ["the lab machine must answer: no route to host"]),
     ],
@@ -129,6 +131,7 @@ def test_a_real_lab_machine_is_asked(
         return found
 
     monkeypatch.setattr(host, "look", look)
+    monkeypatch.setattr(host, "_do", lambda *_words, **_options: "")
     real = replace(settings, lab=LabMachine("somewhere"), memory=None)
     about = "lab machine ssh://root@somewhere:22"
     told = [each for each in doctor.examine(real) if each.about.startswith(about)]
@@ -140,9 +143,19 @@ def test_a_report_has_what_its_readers_need_and_no_names(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "look", lambda _settings: PREPARED)
+
+    def boots(*_words: object, **_options: object) -> str:
+        raise CommandFailed("ssh\n  | ssh: connect to host 192.0.2.77 port 22: by me@jump.example")
+
+    monkeypatch.setattr(host, "_do", boots)
     real = replace(settings, lab=LabMachine("secret-host"), memory=None)
+    through = (("ProxyCommand", "ssh -W [%h]:%p me@jump.example"),)
+    alias = replace(real.lab, host="192.0.2.77", options=through)
+    monkeypatch.setattr("config.users_ssh.resolved", lambda _lab: alias)
     text = "\n".join(doctor.report(real))
-    assert "secret-host" not in text
+    assert "connect to host" in text
+    for secret in ("secret-host", "192.0.2.77", "jump.example"):
+        assert secret not in text
     for wanted in ("project ", "this machine: ", "CPU: ", "qemu-system-x86", "lab:nodeCpu"):
         assert wanted in text
 
@@ -160,10 +173,16 @@ def test_a_report_of_a_machine_that_is_silent_tells_that(
     assert "the real lab machine has" not in text
 
 
-def test_it_shows_each_value_of_the_profile_and_where_it_is_from(settings: Settings) -> None:
+def test_it_shows_each_value_of_the_profile_and_where_it_is_from(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_one = replace(settings, profile=replace(EMULATED, timing=PROMPT))
+    options = {"timing": "prompt", "guestCpu": str(EMULATED.guest_cpu)}
+    monkeypatch.setattr("config.stacks.options", lambda _stack: options.get)
     found = {each.about: each.found for each in doctor.examine(set_one)}
     assert found["lab:timing"] == "prompt (set)"
+    assert found["lab:guestCpu"].endswith(" (set)")
+    assert found["cores of the lab machine"] == "1 (best with tcg)"
     assert found["lab:bootsAtOnce"] == "1 (of profile emulated)"
     assert found["lab:profile"].startswith("emulated (")
     assert {f"lab:{key}" for key in KEYS} < set(found)

@@ -25,6 +25,7 @@ SETTINGS = Settings(
 VERSIONS = {"libvirt-daemon-system": "9.0.0-4+deb12u2", "qemu-system-x86": "1:7.2+dfsg-7+deb12u18"}
 PREPARED = [
     "root|0",
+    "architecture|x86_64",
     "system|debian|12",
     *(f"package|{name}|{VERSIONS.get(name, '99')}" for name in equipment.HOST_PACKAGES),
     *(f"unit|{name}|active" for name in equipment.HOST_UNITS),
@@ -37,7 +38,11 @@ PREPARED = [
 # What differs, which finding tells it, in which words, and by which action it is mended.
 LACKING = {
     "root|1000": ("root", "ssh://root@my-lab --stack mini", ""),
+    "architecture|aarch64": ("architecture", "x86_64", ""),
     "system|fedora|42": ("system", "Debian 12 and 13 and Ubuntu 24.04", ""),
+    "system|debian|11": ("system", "Debian 12 and 13 and Ubuntu 24.04", ""),
+    "system|ubuntu|22.04": ("system", "Debian 12 and 13 and Ubuntu 24.04", ""),
+    "lacks|openvswitch": ("kernel's modules", "linux-image", ""),
     "package|libvirt-daemon-system|8.0.0-1": ("libvirt-daemon-system", "9.0 is the oldest", ""),
     "package|lvm2|2.03.11-2.1": ("lvm2", "2.3.16 is the oldest", ""),
     "unit|libvirtd.socket|inactive": ("services", "start", "start"),
@@ -49,6 +54,7 @@ LACKING = {
     f"file|{next(iter(host.sums()))}|0": ("files", "for its own", "lay"),
     "virtualbmc|no": ("BMCs", "BMCs", "lay"),
     "scan_lvs|1": ("LVM2", "/etc/lvm/lvm.conf", ""),
+    "kvm||yes|": ("KVM", "a virtual lab machine", ""),
     "held|rack-own-storage1--sda|md126": ("racks' volumes", "assembled", "release"),
 }
 
@@ -70,19 +76,40 @@ def test_what_it_lacks_is_told_and_mended(line: str) -> None:
 
 
 def test_a_bare_one_gets_packages_and_files_once() -> None:
-    bare = ["root|0", "system|debian|12", "removes|systemd-timesyncd", "kvm|svm|yes|1", "pages|0"]
-    install, lay = changes(SETTINGS, read(bare))
-    assert (install.action, lay.action) == ("install", "lay")
+    bare = ["root|0", "system|debian|12", "removes|systemd-timesyncd", "kvm|svm|yes|0", "pages|0"]
+    install, lay, nest = changes(SETTINGS, read(bare))
+    assert (install.action, lay.action, nest.action) == ("install", "lay", "nest")
     assert install.words == equipment.HOST_PACKAGES
     assert "apt removes systemd-timesyncd for them" in install.title
 
 
 def test_it_isn_t_given_back_under_a_rack() -> None:
     with pytest.raises(ConfigError, match=r"mini[^!]*destroy them first"):
-        host.undoing(SETTINGS, read([*PREPARED, "rack|mini"]))
-    take, purge = host.undoing(SETTINGS, read(PREPARED))
+        host.undoing(SETTINGS, read([*PREPARED, "racks|mini"]))
+    users = ["noted|lvm2", "uses|lvm2|volume group home", "uses|mdadm|array md0"]
+    with pytest.raises(ConfigError, match="packages: volume group home\n"):
+        host.undoing(SETTINGS, read([*PREPARED, *users]))
+
+
+def test_what_is_given_back_is_told_by_name() -> None:
+    noted = ["noted|lvm2", "noted|chrony", "back|systemd-timesyncd", "purges|lvm2", "purges|users"]
+    take, purge = host.undoing(SETTINGS, read([*PREPARED, *noted]))
     assert (take.action, purge.action) == ("take", "purge")
     assert {*host.sums(), virtualbmc.FOLDER} == set(take.words)
+    for words in ("added: lvm2, chrony", "need these: users", "for them: systemd-timesyncd"):
+        assert words in purge.title
+    assert host.undoing(SETTINGS, read(["root|0", "system|debian|12"])) == []
+
+
+def test_a_group_of_the_user_s_own_is_never_hidden() -> None:
+    with pytest.raises(ConfigError, match="rack-backup, and not of a rack"):
+        changes(SETTINGS, read([*PREPARED, "foreign|rack-backup", "pages|0"]))
+
+
+def test_to_who_isn_t_root_only_that_is_told() -> None:
+    found = read(["root|1000", "system|debian|12"])
+    assert [each.about for each in findings(SETTINGS, found)] == ["root"]
+    assert changes(SETTINGS, found) == []
 
 
 def test_up_is_refused_with_all_that_is_lacking(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from artefacts.debian import Lock
+from config.profile import KVM_PROOF
 from labmachine import accelerator, emulator
-from labmachine.accelerator import PROOF, Verdict
+from labmachine.accelerator import Verdict
 from labmachine.image import MachineImage
 
 
@@ -72,7 +73,7 @@ def test_a_torn_verdict_is_not_believed(opens: list[bool], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("says", "verdict"),
     [
-        (f"echo starting; sleep 0.6; echo; echo '{PROOF}'; sleep 60", "a guest booted on it"),
+        (f"echo starting; sleep 0.6; echo; echo '{KVM_PROOF}'; sleep 60", "a guest booted on it"),
         ("echo early; sleep 60", "a guest said nothing for 1 s; last seen: early"),
         (
             "while sleep 0.1; do echo again; done",
@@ -87,7 +88,7 @@ def test_kvm_is_waited_for_while_a_guest_on_it_goes_on(
     monkeypatch.setattr(accelerator, "environment", lambda: None)
     monkeypatch.setattr(accelerator, "probe_argv", lambda _image, _kvm: ["sh", "-c", says])
     monkeypatch.setattr(accelerator, "SILENCE_S", 1.0)
-    monkeypatch.setattr(accelerator, "DEADLINE_S", 2.0)
+    monkeypatch.setattr(accelerator, "KVM_DEADLINE_S", 2)
     found = accelerator._try_kvm(MachineImage(tmp_path))
     assert found.reason.endswith(verdict)
     assert found.accelerator == ("kvm" if "booted" in verdict else "tcg")

@@ -18,8 +18,8 @@ from artefacts.environment import PROJECT
 from artefacts.namespace import as_root
 from config.errors import ConfigError
 from config.labmachine import LabMachine
+from config.profile import KVM_PROOF
 from labmachine import machine, saving, snapshots
-from labmachine.accelerator import PROOF
 from labmachine.emulator import environment
 from labmachine.image import machine_image
 from labmachine.process import MachineError
@@ -132,7 +132,7 @@ def test_the_probes_proof_is_what_a_booted_kernel_says() -> None:
         timeout=120,
         env=environment(),
     )
-    assert PROOF in done.stdout.decode()
+    assert KVM_PROOF in done.stdout.decode()
 
 
 def test_one_can_go_back_to_a_moment_while_it_runs(lab: tuple[LabMachine, State]) -> None:
