@@ -82,7 +82,8 @@ def _key(release: Release, folders: Sequence[Path]) -> str:
     code = [Path(__file__), Path(rootfs.__file__), Path(squashfs.__file__)]
     parts = [each / name for each in folders for name in PARTS]
     built = [programs.key(name) for name in _programs(folders)]
-    return digest(release.key, *[part for part in parts if part.exists()], *built, *code)
+    origin = rootfs.origin(release.mirror) if release.mirror else ()
+    return digest(release.key, *origin, *[part for part in parts if part.exists()], *built, *code)
 
 
 def wanted_packages(folders: Iterable[Path]) -> set[str]:

@@ -19,11 +19,19 @@ from pathlib import Path
 from alpine import apk
 from alpine.wheel import wheel_root
 from artefacts import CommandFailed, cached, digest
-from artefacts.download import download, read_sums, write_sums
+from artefacts.cache import cache_folder
+from artefacts.download import (
+    Unreachable,
+    comment_of,
+    download,
+    read_sums,
+    require_there,
+    write_sums,
+)
 from config.mirror import Mirror
 
 LOCK = Path(__file__).with_name("mirror.lock")
-"""The packages, by their paths below the mirror (`artefacts.download`)."""
+"""The packages, by their paths below the mirror (`artefacts.download`), and at its top of which."""
 
 REPOSITORIES = ("main", "community")
 INDEX = "APKINDEX.tar.gz"
@@ -33,6 +41,9 @@ WHO_MAY = (
     "pulumi config set lab:alpineKeys FOLDER"
 )
 RENEW = "renew the lock, which takes the versions that the mirror has now: lab alpine lock"
+OFFLINE = "To build Alpine offline instead, of other versions: pulumi config rm lab:alpine"
+KIND = "alpine"  # in the cache
+LOOK_S = 5.0  # that long a mirror is waited for where it is looked at only
 
 
 def packages(mirror: Mirror) -> Path:
@@ -51,7 +62,7 @@ def packages(mirror: Mirror) -> Path:
                     f"Look whether the mirror is sound, or {RENEW}"
                 )
 
-    return cached("alpine", lock_key(), build, title=f"fetching Alpine from {mirror.place}")
+    return cached(KIND, lock_key(), build, title=f"fetching Alpine from {mirror.place}")
 
 
 def lock_anew(mirror: Mirror, names: Iterable[str], optional: Iterable[str] = ()) -> int:
@@ -60,7 +71,8 @@ def lock_anew(mirror: Mirror, names: Iterable[str], optional: Iterable[str] = ()
     `optional`: packages that aren't locked if the mirror lacks them.
 
     Raises:
-        CommandFailed: it doesn't answer, lacks one, or a signature is missing or wrong.
+        Unreachable: it doesn't answer.
+        CommandFailed: it lacks one, or a signature is missing or wrong.
     """
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
@@ -69,8 +81,23 @@ def lock_anew(mirror: Mirror, names: Iterable[str], optional: Iterable[str] = ()
         fetched.mkdir()
         sums = _fetch(mirror, paths, fetched)
         _verify(mirror, sorted(fetched.iterdir()))
-    write_sums(LOCK, sums)
+    write_sums(LOCK, sums, comment=mirror.place)
     return len(sums)
+
+
+def locked_of() -> str:
+    """The mirror whose versions are locked."""
+    return comment_of(LOCK)
+
+
+def require_packages(mirror: Mirror) -> None:
+    """Refuse a mirror that is asked for the locked packages and doesn't answer.
+
+    Raises:
+        CommandFailed: so it is, and the cache hasn't them.
+    """
+    if not (cache_folder() / KIND / lock_key()).is_dir():
+        require_there(f"{mirror.place}/{next(iter(read_sums(LOCK)))}", LOOK_S)
 
 
 def is_locked(name: str) -> bool:
@@ -105,6 +132,8 @@ def _fetch(mirror: Mirror, paths: Iterable[str], folder: Path) -> dict[str, str]
     def one(path: str) -> tuple[str, str]:
         try:
             return path, download(f"{mirror.place}/{path}", folder / Path(path).name)
+        except Unreachable as error:
+            raise Unreachable(f"{error}\n{OFFLINE}") from error
         except CommandFailed as error:
             raise CommandFailed(f"{error}\nIf the mirror has a newer one, {RENEW}") from error
 

@@ -48,13 +48,28 @@ def install(release: Release, packages: Iterable[str], root: Path) -> None:
     shutil.copytree(release.kernel_root / "lib/modules", root / "lib/modules")
 
 
+def origin(mirror: Mirror) -> tuple[str | Path, ...]:
+    """What images have of a mirror beside its packages, for their names: place and keys."""
+    return _repositories(mirror), *(_keys(mirror) if mirror.keys else [])  # Alpine's are pinned
+
+
 def _lead_to(mirror: Mirror, root: Path) -> None:
     """Let the machine's apk know the mirror, and whose signatures count."""
-    for key in mirrors.keys(mirror).glob("*.pub"):
+    for key in _keys(mirror):
         shutil.copyfile(key, root / "etc/apk/keys" / key.name)
-    if not mirror.place.startswith("/"):  # a folder is this machine's own
-        places = (f"{mirror.place}/{repository}\n" for repository in mirrors.REPOSITORIES)
-        (root / "etc/apk/repositories").write_text("".join(places))
+    if places := _repositories(mirror):
+        (root / "etc/apk/repositories").write_text(places)
+
+
+def _keys(mirror: Mirror) -> list[Path]:
+    return sorted(mirrors.keys(mirror).glob("*.pub"))
+
+
+def _repositories(mirror: Mirror) -> str:
+    """What /etc/apk/repositories says; nothing for a folder, which is this machine's own."""
+    if mirror.place.startswith("/"):
+        return ""
+    return "".join(f"{mirror.place}/{repository}\n" for repository in mirrors.REPOSITORIES)
 
 
 def copy_in(source: Path, root: Path) -> None:

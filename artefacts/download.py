@@ -6,46 +6,81 @@ right checksum is to the callers; Debian's packages are fetched by apt, wheels b
 """
 
 import hashlib
-from collections.abc import Mapping
-from http.client import HTTPException
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from artefacts.process import CommandFailed
 
 SILENT_S = 20.0  # that long a server may say nothing
 CHUNK = 1 << 20
+COMMENT = "# "
+
+
+class Unreachable(CommandFailed):
+    """Nobody answered, or broke off: another time it may be there."""
 
 
 def download(source: str, target: Path) -> str:
     """Write what an http(s) address or an absolute path names to `target`; its sha256.
 
     Raises:
-        CommandFailed: it can't be reached or isn't there.
+        Unreachable: nobody answers.
+        CommandFailed: it isn't there.
     """
-    address = Path(source).as_uri() if source.startswith("/") else source
     found = hashlib.sha256()
-    try:
-        with (
-            urlopen(address, timeout=SILENT_S) as answer,  # noqa: S310 # callers check the scheme
-            target.open("wb") as file,
-        ):
-            while chunk := answer.read(CHUNK):
-                found.update(chunk)
-                file.write(chunk)
-    except (OSError, HTTPException) as error:
-        raise CommandFailed(f"{source} can't be fetched: {error}") from error
+    with _opened(source, SILENT_S) as answer, target.open("wb") as file:
+        while chunk := answer.read(CHUNK):
+            found.update(chunk)
+            file.write(chunk)
     return found.hexdigest()
+
+
+def require_there(source: str, timeout_s: float) -> None:
+    """Refuse an address or path that isn't to be had; fetches nothing.
+
+    Raises:
+        Unreachable: nobody answers within that time.
+        CommandFailed: it isn't there.
+    """
+    with _opened(source, timeout_s):
+        pass
+
+
+@contextmanager
+def _opened(source: str, timeout_s: float) -> Iterator[HTTPResponse]:
+    address = Path(source).as_uri() if source.startswith("/") else source
+    told = f"{source} can't be fetched"
+    try:
+        with urlopen(address, timeout=timeout_s) as answer:  # noqa: S310 # callers check the scheme
+            yield answer
+    except HTTPError as error:
+        raise CommandFailed(f"{told}: {error}") from error
+    except (URLError, ConnectionError, TimeoutError, HTTPException) as error:
+        raise Unreachable(f"{told}: {error}") from error
+    except OSError as error:  # of this side
+        raise CommandFailed(f"{told}: {error}") from error
 
 
 def read_sums(lock: Path) -> dict[str, str]:
     """The sha256 of each path that a lock has."""
-    rows = (line.split("  ", 1) for line in lock.read_text().splitlines())
+    lines = (line for line in lock.read_text().splitlines() if not line.startswith(COMMENT))
+    rows = (line.split("  ", 1) for line in lines)
     return {path: sha256 for sha256, path in rows}
 
 
-def write_sums(lock: Path, sums: Mapping[str, str]) -> None:
-    """Write a lock, whole or not at all."""
+def write_sums(lock: Path, sums: Mapping[str, str], *, comment: str = "") -> None:
+    """Write a lock, whole or not at all; `comment` is a line at its top."""
     new = lock.with_suffix(".new")
-    new.write_text("".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
+    top = f"{COMMENT}{comment}\n" if comment else ""
+    new.write_text(top + "".join(f"{sums[path]}  {path}\n" for path in sorted(sums)))
     new.replace(lock)
+
+
+def comment_of(lock: Path) -> str:
+    """The line at a lock's top, or nothing."""
+    first = next(iter(lock.read_text().splitlines()), "")
+    return first.removeprefix(COMMENT) if first.startswith(COMMENT) else ""

@@ -5,6 +5,7 @@ Owns what these options mean. Leaves what is fetched from there to `alpine.mirro
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from config.errors import ConfigError, Problem
 from config.stacks import Option
@@ -31,16 +32,33 @@ def of_stack(stack: str, option: Option) -> Mirror | None:
     Raises:
         ConfigError: a value can't be an address or a folder.
     """
-    place, keys = (option("alpine") or "").rstrip("/"), option("alpineKeys") or ""
+    named, keys = option("alpine"), option("alpineKeys") or ""
+    place = (named or "").rstrip("/")
     problems = []
-    if place and not place.startswith((*SCHEMES, "/")):
+    if named is not None and not _is_place(place):
         rule = "an http address, or the absolute path of a folder, with main/ and community/ in it"
+        if "@" in place:
+            named = place.rpartition("@")[2]
+            rule += "; without a password, as all machines and the state would have it"
         remedy = f"pulumi config set lab:alpine {OFFICIAL} --stack {stack}"
-        problems.append(Problem("lab:alpine", place, rule, remedy))
-    if keys and not list(Path(keys).glob("*.rsa.pub")):
-        rule = "a folder on this machine with public keys, NAME.rsa.pub"
+        problems.append(Problem("lab:alpine", named, rule, remedy))
+    if keys and not (Path(keys).is_absolute() and list(Path(keys).glob("*.rsa.pub"))):
+        rule = "the absolute path of a folder on this machine with public keys, NAME.rsa.pub"
         remedy = f"for Alpine's own: pulumi config rm lab:alpineKeys --stack {stack}"
         problems.append(Problem("lab:alpineKeys", keys, rule, remedy))
     if problems:
         raise ConfigError("the stack's settings", problems)
     return Mirror(place, keys) if place else None
+
+
+def _is_place(text: str) -> bool:
+    """Whether it is an http address without a user, or an absolute path; without blanks."""
+    if not text.isprintable() or " " in text:
+        return False
+    if text.startswith("/"):
+        return True
+    try:
+        parts = urlsplit(text)
+        return text.startswith(SCHEMES) and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:  # no address, as http://[::1
+        return False

@@ -10,7 +10,8 @@ import sys
 from alpine import image, mirror
 from alpine.release import LBU
 from artefacts import CommandFailed
-from config.mirror import Mirror
+from artefacts.download import Unreachable
+from config.mirror import OFFICIAL, Mirror
 from config.profile import Kernel
 from config.settings import PROJECT, Settings
 
@@ -37,13 +38,17 @@ def lock(place: Mirror) -> int:
 
 
 def lock_at_first(settings: Settings) -> None:
-    """Lock them if a stack names a mirror and nothing is locked yet; or say why that can't be."""
+    """Lock them if a stack names a mirror and nothing is locked yet; or say that it is silent.
+
+    Raises:
+        CommandFailed: it answers, and lacks a package, or a signature is wrong.
+    """
     if not settings.mirror or mirror.LOCK.exists():
         return
     place = settings.mirror.place
     try:
         count = lock(settings.mirror)
-    except CommandFailed as error:
+    except Unreachable as error:
         print(f"{error}\nAlpine is built offline, without {place}", file=sys.stderr)
     else:
         print(f"✓ {count} packages of {place} locked in {LOCK}: commit it", file=sys.stderr)
@@ -56,4 +61,22 @@ def origin(settings: Settings) -> str:
     place = settings.mirror.place
     if not mirror.LOCK.exists():
         return f"built offline, as no versions of {place} are locked yet: lab alpine lock"
-    return f"{place}, in the versions of {LOCK}"
+    return f"{place}, in the versions of {LOCK} ({mirror.locked_of() or 'of unknown origin'})"
+
+
+def trouble(settings: Settings) -> str:
+    """Why the locked packages can't be had now; nothing where they can, or the cache has them."""
+    if settings.mirror and mirror.LOCK.exists():
+        try:
+            mirror.require_packages(settings.mirror)
+        except CommandFailed as error:
+            return str(error)
+    return ""
+
+
+def remedy(settings: Settings) -> str:
+    """What to do then."""
+    return (
+        "wait until the mirror answers, or name another of the same release: "
+        f"pulumi config set lab:alpine {OFFICIAL} --stack {settings.stack}"
+    )

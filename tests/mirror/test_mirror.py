@@ -1,5 +1,6 @@
 """Locking and fetching from a mirror on loopback: one of three tiny packages, sound or not."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,11 +10,13 @@ import pytest
 from loopback import Quiet, serving
 from mirror_maker import Signer, package, write_index, write_mirror
 
-from alpine import mirror, release
+from alpine import image, mirror, release
 from alpine.apk import ARCH, Package, apk, keys_dir
 from alpine.release import OFFLINE, chosen
 from artefacts import CommandFailed, cache_root
 from config.mirror import Mirror
+from config.settings import load_settings
+from lab import mirror as lab_mirror
 
 TOP = f"community/{ARCH}/top-1.0-r0.apk"
 LOCKED = [f"community/{ARCH}/top-1.0-r0.apk", f"main/{ARCH}/base-2.0-r1.apk"]
@@ -68,7 +71,9 @@ def test_what_is_wanted_and_needed_is_locked_fetched_and_installed(
     served, folder = made.mirror, made.folder
     assert chosen(served) == OFFLINE
     assert mirror.lock_anew(served, ["top"]) == 2
-    assert [line.split("  ")[1] for line in mirror.LOCK.read_text().splitlines()] == LOCKED
+    origin, *rows = mirror.LOCK.read_text().splitlines()
+    assert origin == f"# {served.place}"
+    assert [line.split("  ")[1] for line in rows] == LOCKED
     assert chosen(served).key == chosen(Mirror(str(folder), served.keys)).key != OFFLINE.key
     assert chosen(None) == OFFLINE
     packages = mirror.packages(Mirror(str(folder), served.keys))
@@ -168,3 +173,51 @@ def test_nothing_is_kept_of_packages_that_are_not_the_locked_ones(
     assert said in str(failed.value)
     assert not (cache_root() / "alpine" / mirror.lock_key()).exists()
     monkeypatch.undo()
+
+
+def test_another_place_or_key_is_another_image(made: Made, tmp_path: Path) -> None:
+    """Machines have both, for their own apk."""
+    mirror.lock_anew(made.mirror, ["top"])
+    two = tmp_path / "two"
+    shutil.copytree(made.mirror.keys, two)
+    Signer().write_public(two)
+    other = (
+        made.mirror,
+        replace(made.mirror, place=f"{made.mirror.place}/."),
+        replace(made.mirror, place=str(made.folder)),
+        replace(made.mirror, keys=str(two)),
+    )
+    assert len({image.image_key("router", (), chosen(each)) for each in other}) == len(other)
+    again = tmp_path / "again"
+    shutil.copytree(made.mirror.keys, again)
+    same = replace(made.mirror, keys=str(again))
+    assert image.image_key("router", (), chosen(same)) == image.image_key(
+        "router", (), chosen(made.mirror)
+    )
+
+
+def test_at_first_only_a_silent_mirror_is_passed_over(
+    made: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lab_mirror, "wanted", lambda: {"top"})
+    settings = load_settings("mini", {"topology": "mini"}.get, keep=False)
+    silent = replace(settings, mirror=replace(made.mirror, place="http://127.0.0.1:1"))
+    lab_mirror.lock_at_first(silent)
+    assert "Alpine is built offline" in capsys.readouterr().err
+    write_index(made.index.parent, Signer())
+    with pytest.raises(CommandFailed, match="BAD signature"):
+        lab_mirror.lock_at_first(replace(settings, mirror=made.mirror))
+    assert not mirror.LOCK.exists()
+
+
+def test_a_locked_mirror_that_is_silent_is_told_unless_the_cache_has_it(made: Made) -> None:
+    settings = load_settings("mini", {"topology": "mini"}.get, keep=False)
+    mirror.lock_anew(made.mirror, ["top"])
+    gone = replace(settings, mirror=replace(made.mirror, place="http://127.0.0.1:1"))
+    assert "can't be fetched" in lab_mirror.trouble(gone)
+    assert lab_mirror.trouble(replace(settings, mirror=made.mirror)) == ""
+    with pytest.raises(CommandFailed, match="lab:alpine"):
+        mirror.packages(replace(made.mirror, place="http://127.0.0.1:1"))
+    mirror.packages(made.mirror)
+    assert lab_mirror.trouble(gone) == ""
+    assert made.mirror.place in lab_mirror.origin(gone)
