@@ -45,12 +45,12 @@ class LabMachine:
 
     @property
     def name(self) -> str:
-        """What a person calls it: "local" or "ssh://user@host:port"."""
+        """What a person calls it: "local", or as `lab:machine` names it."""
         if self.host is None or self.this:
             return "local"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        user, port = self.user or "root", self.port or 22
-        return f"ssh://{user}@{host}:{port}"
+        user = f"{self.user}@" if self.user else ""
+        return f"ssh://{user}{host}{f':{self.port}' if self.port else ''}"
 
     @classmethod
     def parse(cls, text: str, stack: str) -> Self:

@@ -221,6 +221,7 @@ def load_settings(stack: str, option: Option, *, keep: bool = True) -> Settings:
         lab = LabMachine(
             host="127.0.0.1",
             port=virtual.ssh_port,
+            user="root",
             identity=MACHINE_FOLDER / "id_ed25519",
             known_hosts=MACHINE_FOLDER / "known_hosts",
         )

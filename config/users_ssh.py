@@ -5,6 +5,7 @@ that to `access`.
 """
 
 import getpass
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,14 +14,21 @@ from urllib.parse import urlsplit
 from artefacts import run
 from config.access import LabMachine
 
-# What a real lab machine's block takes from the user's own configuration, as `ssh -G` names it;
-# HostName, Port, User and the jumps are told apart. Paths are told with "~".
+# What a real lab machine's block takes from the user's own configuration where it isn't ssh's
+# default: all that decides how it is reached and known; HostName, Port, User and the jumps are told
+# apart. Paths are told with "~".
 USERS_OWN = (
-    "AddKeysToAgent", "CertificateFile", "CheckHostIP", "ForwardAgent", "GlobalKnownHostsFile",
-    "HostKeyAlias", "IdentitiesOnly", "IdentityAgent", "IdentityFile", "PKCS11Provider",
-    "StrictHostKeyChecking", "UserKnownHostsFile",
+    "AddKeysToAgent", "AddressFamily", "BindAddress", "BindInterface", "CASignatureAlgorithms",
+    "CertificateFile", "CheckHostIP", "Ciphers", "Compression", "ForwardAgent",
+    "GlobalKnownHostsFile", "GSSAPIAuthentication", "GSSAPIDelegateCredentials",
+    "HostKeyAlgorithms", "HostKeyAlias", "IdentitiesOnly", "IdentityAgent", "IdentityFile",
+    "IPQoS", "KexAlgorithms", "KnownHostsCommand", "MACs", "PKCS11Provider",
+    "PreferredAuthentications", "PubkeyAcceptedAlgorithms", "PubkeyAuthentication",
+    "RekeyLimit", "RevokedHostKeys", "SecurityKeyProvider", "StrictHostKeyChecking",
+    "UpdateHostKeys", "UserKnownHostsFile", "VerifyHostKeyDNS",
 )  # fmt: skip
 PATHS = ("certificatefile", "identityagent", "identityfile")  # one path each: quoted for a blank
+COMMANDS = ("KnownHostsCommand", "ProxyCommand")
 
 
 def resolved(lab: LabMachine) -> LabMachine:
@@ -33,14 +41,23 @@ def resolved(lab: LabMachine) -> LabMachine:
         return lab
     words = ["-p", str(lab.port)] if lab.port else []
     words += ["-l", lab.user] if lab.user else []
-    said = run(["ssh", "-G", *words, "--", lab.host])
-    return users_own(lab, said.splitlines(), getpass.getuser())
+    said, default = (
+        run(["ssh", *configuration, "-G", *words, "--", lab.host]).splitlines()
+        for configuration in ([], ["-F", "none"])
+    )
+    return users_own(lab, said, default, getpass.getuser())
 
 
-def users_own(lab: LabMachine, said: Sequence[str], local_user: str) -> LabMachine:
-    """The lab machine with what `ssh -G` said of it; `local_user` is ssh's own default."""
+def users_own(
+    lab: LabMachine, said: Sequence[str], default: Sequence[str], local_user: str
+) -> LabMachine:
+    """The lab machine with what `ssh -G` said of it.
+
+    `default`: what it says without any configuration; `local_user`: ssh's own default.
+    """
     found = [(key.lower(), value) for key, _, value in (line.partition(" ") for line in said)]
     single = dict(reversed(found))
+    ssh_s = {key: _values(default, key) for key, _ in found}
     user = lab.user or single.get("user", local_user)
     if lab.user is None and user == local_user:
         user = "root"
@@ -48,7 +65,7 @@ def users_own(lab: LabMachine, said: Sequence[str], local_user: str) -> LabMachi
     options = [
         (wanted[key], f'"{value}"' if key in PATHS and " " in value else value)
         for key, value in found
-        if key in wanted and value != "none"
+        if key in wanted and _values(said, key) != ssh_s[key]
     ]
     proxy = single.get("proxycommand", "none")
     jump = single.get("proxyjump", "none")
@@ -59,6 +76,9 @@ def users_own(lab: LabMachine, said: Sequence[str], local_user: str) -> LabMachi
         proxy = shlex.join(["ssh", *through, "-W", "[%h]:%p", *_destination(last)])
     if proxy != "none":
         options.append(("ProxyCommand", proxy))
+    options = [
+        (key, _named(value, str(lab.host)) if key in COMMANDS else value) for key, value in options
+    ]
     host = single.get("hostname", lab.host)
     return replace(
         lab, host=host, port=int(single.get("port", "22")), user=user, options=tuple(options)
@@ -73,3 +93,14 @@ def _destination(jump: str) -> list[str]:
     words = ["-p", str(parts.port)] if parts.port else []
     host = parts.hostname or place
     return [*words, f"{user}@{host}" if user else host]
+
+
+def _values(said: Sequence[str], key: str) -> list[str]:
+    """All values of a key, which `ssh -G` writes in lower case but for some."""
+    pairs = (line.partition(" ") for line in said)
+    return [value for name, _, value in pairs if name.lower() == key]
+
+
+def _named(command: str, host: str) -> str:
+    """A command with its token %n, the host as it was named, which ssh has another name for here."""
+    return re.sub("%[%n]", lambda token: host if token[0] == "%n" else token[0], command)

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from config import stacks
-from config.settings import Settings, load_settings
+from config.errors import Problem, Refused
+from config.settings import VIRTUAL, Settings, load_settings, machine_of
 from lab.finding import Finding
 from labmachine import machine
 
@@ -57,6 +58,29 @@ def chosen(context: typer.Context) -> Chosen:
     found = context.obj
     assert isinstance(found, Chosen)
     return found
+
+
+def say_which(context: typer.Context) -> None:
+    """Say that this is about the virtual lab machine, where the stack has a real one."""
+    stack = chosen(context).stack
+    named = machine_of(stacks.options(stack)) if stacks.is_there(stack) else VIRTUAL
+    if named != VIRTUAL:
+        print(
+            f"stack {stack}: its lab machine is {named} (lab --stack {stack} host check); "
+            "this is about the virtual one",
+            file=sys.stderr,
+        )
+
+
+def require_virtual(stack: str, rule: str, remedy: str) -> None:
+    """Refuse a stack on a real lab machine.
+
+    Raises:
+        ConfigError: it is on one; with the rule that this breaks.
+    """
+    named = machine_of(stacks.options(stack))
+    if named != VIRTUAL:
+        raise Refused(f"stack {stack}", [Problem("lab:machine", named, rule, remedy)])
 
 
 def print_findings(findings: Iterable[Finding], prepare: str = "") -> bool:

@@ -10,7 +10,14 @@ from config import stacks
 from config.settings import VIRTUAL, machine_of
 from config.stacks import PROJECT
 from lab import inventory, kept, pulumi_cli, runs
-from lab.commands.context import chosen, confirm, screen, tell_state
+from lab.commands.context import (
+    chosen,
+    confirm,
+    require_virtual,
+    say_which,
+    screen,
+    tell_state,
+)
 from lab.locks import folder_of
 from labmachine import machine, process, saving, snapshots
 from labmachine.state import State
@@ -53,6 +60,7 @@ def down(
         if others:
             screen.print(f"The lab machine goes on: {', '.join(others)} is raised on it.")
             return
+    say_which(context)
     _require_idle()
     machine.down()
     if told := saving.unfinished(State()):
@@ -63,9 +71,14 @@ def down(
 
 @machine_app.command("reset")
 def reset(
+    context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Switch it off and forget all that it and the racks on it have written; snapshots stay."""
+    stack = chosen(context).stack
+    if stacks.is_there(stack):
+        rule = f"{VIRTUAL}: this resets the virtual lab machine, not a stack's real one"
+        require_virtual(stack, rule, f"remove the rack: pulumi destroy --stack {stack}")
     _require_idle()
     try:
         racks = inventory.raised_on_virtual()
@@ -81,8 +94,9 @@ def reset(
 
 
 @machine_app.command("status")
-def status() -> None:
+def status(context: typer.Context) -> None:
     """Whether it runs and answers."""
+    say_which(context)
     saving.require_whole(State())
     found = machine.status()
     if found.pid is None:

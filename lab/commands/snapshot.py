@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from config import stacks
-from config.errors import Problem, Refused
-from config.settings import VIRTUAL, machine_of
+from config.settings import VIRTUAL
 from config.units import MIB
 from lab import inventory, kept
 from lab import snapshots as of_racks
-from lab.commands.context import chosen, confirm, screen, table
+from lab.commands.context import chosen, confirm, require_virtual, say_which, screen, table
 from labmachine import saving, snapshots
 from labmachine.state import State
 
@@ -36,8 +35,9 @@ def save(
 
 
 @snapshot_app.command("list")
-def list_snapshots() -> None:
+def list_snapshots(context: typer.Context) -> None:
     """All snapshots: age, size, with memory or without, stacks, the project's commit, note."""
+    say_which(context)
     found = list(snapshots.all_of(State()))
     if not found:
         screen.print("There are no snapshots; make one: lab snapshot save NAME")
@@ -99,11 +99,8 @@ def diff(name: str) -> None:
 
 def _require_virtual(stack: str) -> None:
     """Refuse a stack on a real lab machine: its rack would be neither saved nor brought back."""
-    named = machine_of(stacks.options(stack))
-    if named != VIRTUAL:
-        rule = f"{VIRTUAL}: a real lab machine has no snapshots"
-        remedy = "name a stack on the virtual one: lab --stack NAME snapshot ..."
-        raise Refused(f"stack {stack}", [Problem("lab:machine", named, rule, remedy)])
+    rule = f"{VIRTUAL}: a real lab machine has no snapshots"
+    require_virtual(stack, rule, "name a stack on the virtual one: lab --stack NAME snapshot ...")
 
 
 def _what_next(found: snapshots.Snapshot) -> Iterator[str]:

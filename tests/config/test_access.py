@@ -9,7 +9,7 @@ from config import access
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
-from config.users_ssh import users_own
+from config.users_ssh import USERS_OWN, users_own
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
 FOLDERS = ("plain", "my rack", "50% off", "a#b", "größe ü", 'say "x"', "back\\slash", "%h", "it's")
@@ -26,6 +26,17 @@ Host bare
     HostName 10.1.2.4
 Host proxied
     ProxyCommand nc -X connect %h %p
+Host odd
+    HostName 10.1.2.5
+    ProxyCommand /usr/bin/proxy %n %h %%n
+    KnownHostsCommand /usr/bin/keys %n %H %%n
+    UserKnownHostsFile none
+    IdentityAgent none
+    IdentityFile none
+    HostKeyAlgorithms ssh-rsa
+    KexAlgorithms diffie-hellman-group14-sha256
+    PubkeyAcceptedAlgorithms ssh-rsa
+    AddressFamily inet
 """
 
 
@@ -35,8 +46,13 @@ def asked(config: Path, name: str) -> dict[str, list[str]]:
         ["ssh", "-F", str(config), "-G", name], capture_output=True, text=True, check=True
     )
     assert said.stderr == ""
+    return asked_of(said.stdout.splitlines())
+
+
+def asked_of(said: list[str]) -> dict[str, list[str]]:
+    """What `ssh -G` says, by key."""
     found: dict[str, list[str]] = {}
-    for line in said.stdout.splitlines():
+    for line in said:
         key, _, value = line.partition(" ")
         found.setdefault(key, []).append(value)
     return found
@@ -85,11 +101,10 @@ def test_what_no_quoting_takes_away_is_refused(tmp_path: Path, name: str) -> Non
         access.ssh_config(LabMachine("h"), TOPOLOGY, tmp_path / name)
 
 
-def said_of(tmp_path: Path, *words: str) -> list[str]:
-    users = tmp_path / "users"
-    users.write_text(USERS)
+def said_of(tmp_path: Path, *words: str, file: str = "users") -> list[str]:
+    (tmp_path / "users").write_text(USERS)
     done = subprocess.run(
-        ["ssh", "-F", str(users), "-G", *words], capture_output=True, text=True, check=True
+        ["ssh", "-F", file, "-G", *words], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
 
@@ -102,6 +117,7 @@ def said_of(tmp_path: Path, *words: str) -> list[str]:
         ("ssh://bare", "root@10.1.2.4:22", "none"),
         ("ssh://two", "root@two:22", "ssh -J gate -W [%h]:%p inner"),
         ("ssh://proxied", "root@proxied:22", "nc -X connect %h %p"),
+        ("ssh://odd", "root@10.1.2.5:22", "/usr/bin/proxy odd %h %%n"),
         ("ssh://unknown:23", "root@unknown:23", "none"),
     ],
 )
@@ -111,8 +127,9 @@ def test_a_real_lab_machine_is_what_the_user_s_own_configuration_says(
     lab = LabMachine.parse(text, "mini")
     words = [*(["-p", str(lab.port)] if lab.port else []), *(["-l", lab.user] if lab.user else [])]
     said = said_of(tmp_path, *words, str(lab.host))
+    default = said_of(tmp_path, *words, str(lab.host), file="none")
     local = next(line for line in said_of(tmp_path, "nowhere") if line.startswith("user "))
-    full = users_own(lab, said, local.removeprefix("user "))
+    full = users_own(lab, said, default, local.removeprefix("user "))
     (tmp_path / "ssh_config").write_text(access.ssh_config(full, TOPOLOGY, tmp_path))
     found = asked(tmp_path / "ssh_config", access.LAB_MACHINE)
     (host,), (port,), (user,) = found["hostname"], found["port"], found["user"]
@@ -121,6 +138,12 @@ def test_a_real_lab_machine_is_what_the_user_s_own_configuration_says(
     assert shown == proxy
     if text == "ssh://mylab":
         assert "~/.ssh/the lab" in found["identityfile"]
+    taken = {key.lower() for key in USERS_OWN}
+    for key, values in asked_of(said).items():
+        if key in taken and key not in ("knownhostscommand", "identityfile"):
+            assert found.get(key) == values, key
+    if text == "ssh://odd":
+        assert found["knownhostscommand"] == ["/usr/bin/keys odd %H %%n"]
     assert found["batchmode"] == ["yes"]
 
 

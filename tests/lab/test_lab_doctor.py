@@ -133,7 +133,7 @@ def test_a_real_lab_machine_is_asked(
     monkeypatch.setattr(host, "look", look)
     monkeypatch.setattr(host, "_do", lambda *_words, **_options: "")
     real = replace(settings, lab=LabMachine("somewhere"), memory=None)
-    about = "lab machine ssh://root@somewhere:22"
+    about = "lab machine ssh://somewhere"
     told = [each for each in doctor.examine(real) if each.about.startswith(about)]
     assert [each.found for each in told] == wrong
     assert all(each.fine for each in told) == (found == PREPARED)

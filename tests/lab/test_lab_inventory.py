@@ -232,6 +232,21 @@ def test_a_real_lab_machine_is_nothing_to_start(project: Path, lab: Command) -> 
     assert done(project) == "up"
 
 
+@pytest.mark.parametrize("command", ["machine status", "machine down", "snapshot list"])
+def test_of_a_stack_on_a_real_one_it_is_said_which_is_meant(lab: Command, command: str) -> None:
+    shown = lab(*command.split(), stack="real")
+    assert shown.exit_code == 0
+    assert "lab machine is ssh://root@h" in shown.stderr
+    assert "lab machine is" not in lab(*command.split(), stack="mini").stderr
+
+
+def test_a_real_one_isn_t_reset(project: Path, lab: Command) -> None:
+    shown = lab("machine", "reset", "--yes", stack="real")
+    assert shown.exit_code == 1
+    assert "pulumi destroy --stack real" in str(shown.exception)
+    assert done(project) == ""
+
+
 LAB = "file://{}/.lab/state"
 STAYS: dict[str, tuple[dict[str, Known], str, str | None]] = {
     "all goes": ({"mini": Known(108, "")}, LAB, None),

@@ -175,7 +175,7 @@ def test_a_rack_that_isn_t_there_is_told_with_the_way_to_it(
 
 UNREACHABLE = """\
 the stack's settings can't be used, nothing was created:
-  lab:machine: ssh://root@127.0.0.1:1
+  lab:machine: ssh://127.0.0.1:1
     rule:   the lab machine must answer: ssh: connect to host 127.0.0.1 port 1: Connection refused
     remedy: {}"""
 
@@ -198,7 +198,7 @@ def test_this_machine_without_what_a_lab_machine_needs_is_told(
         (10 << 30, "start it: lab machine up"),
         (
             None,
-            "switch ssh://root@127.0.0.1:1 on and look with ssh, or name another: "
+            "switch ssh://127.0.0.1:1 on and look with ssh, or name another: "
             "pulumi config set lab:machine ssh://root@HOST --stack mini",
         ),
     ],
