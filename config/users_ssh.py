@@ -102,5 +102,5 @@ def _values(said: Sequence[str], key: str) -> list[str]:
 
 
 def _named(command: str, host: str) -> str:
-    """A command with its token %n, the host as it was named, which ssh has another name for here."""
+    """A command with its token %n: the host as the user named it, which has another name here."""
     return re.sub("%[%n]", lambda token: host if token[0] == "%n" else token[0], command)
