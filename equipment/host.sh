@@ -7,6 +7,7 @@
 #     system|ID|VERSION              os-release(5)
 #     package|NAME|VERSION           each of these that is installed
 #     removes|NAME                   what apt would remove for those that aren't
+#     unlisted|yes                   apt's lists don't have them: what it removes can't be told
 #     unit|NAME|STATE
 #     lacks|MODULE                   of the kernel's
 #     synchronised|yes               whether its clock is, timedatectl(1)
@@ -22,6 +23,7 @@
 #     back|PACKAGE                   was removed for them, and isn't
 #     purges|PACKAGE                 what apt would remove if these were taken back
 #     uses|PACKAGE|THING             what is there that needs one of these, a rack's or not
+#   host.sh update                   apt's lists
 #   host.sh install PACKAGE...       with apt; notes before it what that adds and removes
 #   host.sh purge [KEY]              takes that back, and lets the key in no more
 #   host.sh admit KEY                lets a key in as root: a line of authorized_keys, sshd(8)
@@ -120,9 +122,12 @@ look_at_packages() {
     for package in $packages; do
         echo "$found" | grep -q "^$package|" || missing="$missing $package"
     done
-    # shellcheck disable=SC2086
-    [ -z "$missing" ] || apt-get --simulate --no-install-recommends install $missing 2>/dev/null |
-        sed -n 's/^Remv \([^ ]*\).*/removes|\1/p'
+    if [ -n "$missing" ]; then
+        # shellcheck disable=SC2086
+        plan=$(apt-get --simulate --no-install-recommends install $missing 2>/dev/null) ||
+            echo 'unlisted|yes'
+        echo "$plan" | sed -n 's/^Remv \([^ ]*\).*/removes|\1/p'
+    fi
     # shellcheck disable=SC2046 # words
     set -- $(added)
     gone | sed 's/^/back|/'
@@ -142,11 +147,14 @@ look_at_packages() {
     done
 }
 
+update() {
+    quiet_apt update
+}
+
 # What apt is about to do is noted before it: a run that was cut loses nothing, and what the user
 # installs meanwhile isn't in it. What it didn't come to is taken off the note after it.
 install() {
     mkdir -p $notes
-    quiet_apt update
     plan=$(apt-get --simulate --no-install-recommends install "$@" |
         sed -n 's/^Inst \([^ :]*\)[^ ]* (.*/+\1/p; s/^Remv \([^ :]*\).*/-\1/p')
     printf '%s\n' "$plan" | cat - $notes/packages 2>/dev/null | sed '/./!d' | LC_ALL=C sort -u |
@@ -181,7 +189,7 @@ write() { # FILE: what comes in, whole or not at all; it keeps its owner and mod
 }
 
 admit() {
-    has sshd || install openssh-server
+    has sshd || { update && install openssh-server; }
     mkdir -p "${keys%/*}"
     touch $keys
     chmod 700 "${keys%/*}"
@@ -265,6 +273,6 @@ release() {
 action=$1
 shift
 case $action in
-    look | install | admit | purge | start | lay | take | nest | boots | release) "$action" "$@" ;;
+    look | update | install | admit | purge | start | lay | take | nest | boots | release) "$action" "$@" ;;
     *) refuse "host.sh: no action $action" ;;
 esac

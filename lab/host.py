@@ -51,6 +51,7 @@ class Host:
     system: tuple[str, str] = ("", "")  # ID, VERSION_ID of os-release(5)
     packages: dict[str, str] = field(default_factory=dict)  # versions
     removes: list[str] = field(default_factory=list)
+    unlisted: bool = False  # what apt would remove can't be told
     lacks: list[str] = field(default_factory=list)  # modules of the kernel
     synchronised: bool = False  # its clock
     units: dict[str, str] = field(default_factory=dict)
@@ -114,7 +115,7 @@ def read(lines: Sequence[str]) -> Host:
                 found.pages = int(number)
             case ["file", path, sha256]:
                 found.files[path] = sha256
-            case ["virtualbmc" | "scan_lvs" | "synchronised" as name, value]:
+            case ["virtualbmc" | "scan_lvs" | "synchronised" | "unlisted" as name, value]:
                 setattr(found, name, value in ("yes", "1"))
             case ["held" | "uses" as name, value, other]:
                 getattr(found, name).append((value, other))
@@ -220,6 +221,9 @@ def letting_in(settings: Settings) -> Change | None:
 def changes(settings: Settings, host: Host) -> list[Change]:
     """What would meet the requirements that aren't, each once, in the order to do it.
 
+    Where apt's lists are empty or old only that these are fetched: what follows from it is told
+    by the next look.
+
     Raises:
         ConfigError: a volume group there would be taken for a rack's.
     """
@@ -227,6 +231,8 @@ def changes(settings: Settings, host: Host) -> list[Change]:
         finding = _groups(host)
         problem = Problem(finding.about, finding.found, _NO_FOREIGN, finding.remedy)
         raise Refused(f"preparing {settings.lab.name}", [problem])
+    if host.unlisted:
+        return [Change("fetching apt's lists of packages, which lack what is needed", "update")]
     wanted = (each.change for each in lacking(settings, host))
     return list(dict.fromkeys(each for each in wanted if each))
 

@@ -51,18 +51,28 @@ def prepare(
         return
     if admission:
         _change(settings, [admission], yes=yes)
-    found = host.look(settings)
-    wanted = host.undoing(settings, found) if undo else host.changes(settings, found)
-    _change(settings, wanted, yes=yes)
-    if undo and wanted:
+    if undo:
+        wanted = host.undoing(settings, host.look(settings))
+        _change(settings, wanted, yes=yes)
+        if not wanted:
+            _nothing(settings)
         return
-    left = [] if undo else host.lacking(settings, host.look(settings))
-    if not left and not undo:
+    found, done = host.look(settings), []
+    while wanted := [each for each in host.changes(settings, found) if each not in done]:
+        _change(settings, wanted, yes=yes)
+        done += wanted
+        found = host.look(settings)
+    left = host.lacking(settings, found)
+    if not left:
         left = [each for each in [host.boots(settings)] if not each.fine]
-    if not (wanted or left):
-        screen.print(f"Nothing to change on {settings.lab.name}.", highlight=False)
+    if not (done or left):
+        _nothing(settings)
     print_findings(left)
     raise typer.Exit(1 if left else 0)
+
+
+def _nothing(settings: Settings) -> None:
+    screen.print(f"Nothing to change on {settings.lab.name}.", highlight=False)
 
 
 def _change(settings: Settings, wanted: Sequence[Change], *, yes: bool) -> None:

@@ -83,6 +83,11 @@ def test_a_bare_one_gets_packages_and_files_once() -> None:
     assert "apt removes systemd-timesyncd for them" in install.title
 
 
+def test_what_apt_would_remove_is_known_before_it_is_asked() -> None:
+    (update,) = changes(SETTINGS, read(["root|0", "system|debian|12", "unlisted|yes", "pages|0"]))
+    assert update.action == "update"
+
+
 def test_it_isn_t_given_back_under_a_rack() -> None:
     with pytest.raises(ConfigError, match=r"mini[^!]*destroy them first"):
         host.undoing(SETTINGS, read([*PREPARED, "racks|mini"]))
