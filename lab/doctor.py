@@ -152,6 +152,8 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
     yield Finding("acceleration", True, _acceleration())
     chosen: Accelerator = "kvm" if settings.profile.name == KVM.name else "tcg"
     why = "set in labmachine.yaml" if hardware.cores else f"best with {chosen}"
+    preloaded = "svm.so, which mends emulated SVM" if chosen == "tcg" else "nothing"
+    yield Finding("preloaded into its qemu", True, preloaded)
     yield Finding("cores of the lab machine", True, f"{cores_of(hardware, chosen)} ({why})")
 
 
