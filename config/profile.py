@@ -32,6 +32,7 @@ INSTRUCTIONS = (
 # page tables, without which an emulated SVM starts no guest and each other one is slow.
 VIRTUALISATION = ("?vmx", "?svm", "?npt", "?nrip-save")
 GUESTS = ("vmx", "svm")  # by either of which a CPU runs guests
+UNCHECKED = "none"  # libvirt's word for it
 OF_THE_HOST = ("host", "host-passthrough", "host-model", "maximum", "max", "base")
 
 
@@ -70,6 +71,13 @@ class Cpu:
         if not any(name in GUESTS for name, _ in found.features):
             raise ValueError(text)
         return found
+
+    @property
+    def xml(self) -> str:
+        """As libvirt compares it with a host's (formatdomain, "CPU model and topology")."""
+        features = (f'<feature policy="{policy}" name="{name}"/>' for name, policy in self.features)
+        model = f'<model fallback="forbid">{self.model}</model>'
+        return f'<cpu mode="custom" match="exact">{model}{"".join(features)}</cpu>'
 
     def __str__(self) -> str:
         marks = {"require": REQUIRED, "optional": OPTIONAL}
@@ -122,7 +130,7 @@ EMULATED = Profile(
     boots_at_once=EMULATED_CORES,
     timing=PATIENT,
     kernel=Kernel.RACK,
-    cpu_check="none",
+    cpu_check=UNCHECKED,
 )
 # Westmere is the newest of qemu's models whose features Intel's and AMD's CPUs since 2011 all have
 # (qemu, docs/system/cpu-models-x86-abi.csv: x86-64-v2), with AES beside them; the vendor is the

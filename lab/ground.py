@@ -38,6 +38,8 @@ def check_ground(settings: Settings) -> list[str]:
     ]
     if problems:
         raise ConfigError(f"the lab machine {settings.lab.name}", problems)
+    if wrong := list(survey.cpus(settings)):
+        raise ConfigError(f"the lab machine {settings.lab.name}", wrong)
     if found.lost_power(settings.stack):
         raise ConfigError(f"the lab machine {settings.lab.name}", [_unstarted(settings)])
     if smaller := list(_smaller(settings, state)):

@@ -15,14 +15,20 @@ import equipment
 from artefacts import CommandFailed
 from config import access, bill, names
 from config.errors import ConfigError, Problem
+from config.profile import UNCHECKED
 from config.settings import Settings
 from config.units import format_size
-from lab.remote import LOOK_S, ask
+from lab.remote import LOOK_S, VIRSH, ask
 
 DOMAIN, COMMAND, STACK = (
     "libvirt:index/domain:Domain", "command:local:Command", "pulumi:pulumi:Stack"
 )  # fmt: skip
 LOST_POWER = "the lab machine was off: the rack's switches, array and volumes aren't started"
+# The XML comes by a pipe: sshd's sockets can't be opened as /dev/stdin.
+COMPARE = (
+    "sh", "-c",
+    f'printf %s "$1" | {VIRSH} hypervisor-cpu-compare --error --virttype kvm /dev/stdin', "sh",
+)  # fmt: skip
 KEYS = "admin_key"  # the stack's output that tells by which seed it was raised
 
 
@@ -150,6 +156,23 @@ def conflicts(settings: Settings, found: Survey) -> Iterator[Problem]:
     yield from _networks(settings, found)
     yield from _disks(settings, found)
     yield from _memory(settings, found)
+
+
+def cpus(settings: Settings) -> Iterator[Problem]:
+    """The CPUs of the stack's profile that KVM on the lab machine doesn't have.
+
+    Asked of its libvirt (virsh(1), hypervisor-cpu-compare), where the profile lets libvirt check.
+    """
+    profile = settings.profile
+    if profile.cpu_check == UNCHECKED:
+        return
+    for key, cpu in (("nodeCpu", profile.node_cpu), ("guestCpu", profile.guest_cpu)):
+        try:
+            ask(settings, access.LAB_MACHINE, [*COMPARE, cpu.xml], timeout_s=LOOK_S)
+        except CommandFailed as error:
+            remedy = f"choose one: pulumi config set lab:{key} MODEL --stack {settings.stack}"
+            rule = f"its KVM has each of them: {last_words(error)}"
+            yield Problem(f"lab:{key}", str(cpu), rule, f"{remedy} (docs/hardware.md)")
 
 
 def mismatches(settings: Settings, found: Survey, state: Mapping[str, Any]) -> Iterator[Problem]:

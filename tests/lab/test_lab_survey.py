@@ -1,6 +1,7 @@
 """What is found on a lab machine, and which racks are refused there before the first resource."""
 
 import shutil
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from artefacts import CommandFailed
 from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.load import FOLDER, load_topology
-from config.profile import EMULATED, KVM
+from config.profile import EMULATED, KVM, Cpu
 from config.settings import Settings
 from lab import ground, survey
 from lab.survey import KEYS, Survey, conflicts, mismatches, read
@@ -252,3 +253,24 @@ def test_a_volume_that_shall_be_smaller_is_refused_before_anything_is_changed(
         "machines.storage1.disks", "machines.san1.volumes.web",
     ]  # fmt: skip
     assert "it has 160MiB, and is never made smaller" in str(refused.value)
+
+
+def test_cpus_that_kvm_there_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def compare(_settings: Settings, _machine: str, words: list[str], **_options: object) -> str:
+        asked.append(words[-1])
+        if "vmx" in words[-1]:
+            raise CommandFailed("virsh: exit code 1\n  | does not provide: vmx")
+        return ""
+
+    monkeypatch.setattr(survey, "ask", compare)
+    node = Cpu.parse("Westmere,+vmx,?x2apic")
+    real = replace(SETTINGS, profile=replace(KVM, node_cpu=node), memory=None)
+    (wrong,) = survey.cpus(real)
+    assert (wrong.key, wrong.value) == ("lab:nodeCpu", str(node))
+    assert "provide: vmx" in wrong.rule
+    assert '<feature policy="require" name="vmx"/>' in asked[0]
+    assert len(asked) == 2
+    assert list(survey.cpus(replace(SETTINGS, profile=EMULATED))) == []
+    assert len(asked) == 2  # emulated, libvirt would miss what is there
