@@ -39,14 +39,14 @@ def opens() -> bool:
 def accelerator(image: MachineImage) -> Verdict:
     """KVM if a guest boots on it, else TCG.
 
-    Asked once per boot of the user's machine, qemu version and kernel; then remembered. Whether
-    /dev/kvm opens isn't: a user who joins its group gets KVM at his next login.
+    Asked once per boot of the user's machine, qemu version, kernel and way of trying; then
+    remembered. Whether /dev/kvm opens isn't: a user who joins its group gets KVM at his next login.
     """
     if not opens():
         return Verdict("tcg", f"{DEVICE} can't be opened for reading and writing")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()
     version = run([PROGRAM, "--version"], env=environment())
-    key = digest(boot, os.uname().release, version, image.kernel, "a guest on it")
+    key = digest(boot, os.uname().release, version, image.kernel, Path(__file__))
 
     def test(folder: Path) -> None:
         (folder / "verdict.json").write_text(dumps(asdict(_try_kvm(image))))

@@ -52,6 +52,7 @@ WITHOUT_ATTRIBUTES = "metadata=skip"
 each file, and not at once: if a run is killed just there Pulumi can't read the state any more."""
 
 LANGUAGE_HOST = ("pulumi-language-python", *SCRIPTS)
+VERSION_S = 30.0  # so long the user's CLI may take to tell its version
 
 
 def tools() -> Path:
@@ -174,7 +175,8 @@ def users_own() -> Own:
     if missing := [name for name, path in found.items() if path is None]:
         return Own(cli, (), f"{_ours()}: yours ({cli}) lacks {', '.join(missing)}")
     try:
-        text = run([cli, "version"], env={**own_environment(), "PULUMI_HOME": str(home())})
+        env = {**own_environment(), "PULUMI_HOME": str(home())}
+        text = run([cli, "version"], env=env, timeout_s=VERSION_S)
     except CommandFailed:
         return Own(cli, (), f"{_ours()}: yours ({cli}) doesn't tell its version")
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]

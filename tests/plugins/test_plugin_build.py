@@ -100,6 +100,9 @@ def test_the_users_pulumi_is_used_if_it_is_new_enough(
     assert found.cli == folder / "pulumi"
     assert version in found.why
     assert ("built here" in found.why) is not fits
+    (folder / "pulumi").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(build, "VERSION_S", 0.2)
+    assert "doesn't tell its version" in users_own().why
     (folder / LANGUAGE_HOST[0]).unlink()  # it would have to be downloaded
     found = users_own()
     assert found.programs == ()
