@@ -16,14 +16,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from alpine.boottree import common_files
 from alpine.image import role_image
+from alpine.release import Release, chosen
 from artefacts import CommandFailed, cache_root, cached, digest, run
 from artefacts.debian import Apt, Lock, debian_sources
 from artefacts.environment import PROJECT
 from artefacts.namespace import as_root, remove_tree
 from config.addressing import LAB_UPLINK
 from config.load import load_topology
-from config.profile import EMULATED_CORES
+from config.profile import EMULATED_CORES, Kernel
 from equipment import HOST_PACKAGES
 from guest.consul import image_folders
 from labmachine.emulator import environment
@@ -278,9 +280,9 @@ class PlainHost:
 
 
 @contextmanager
-def users_host(folder: Path, options: str) -> Iterator[PlainHost]:
-    """A machine on which a user has this project, with stack `one` and these settings of it."""
-    _build_images(folder)
+def users_host(folder: Path, options: str, kernel: Kernel = Kernel.RACK) -> Iterator[PlainHost]:
+    """A machine on which a user has this project, with stack `one`, its settings and this kernel."""
+    _build_images(folder, chosen(None, kernel))
     host = PlainHost(folder, "bookworm")
     host.bring_users()
     try:
@@ -293,10 +295,11 @@ def users_host(folder: Path, options: str) -> Iterator[PlainHost]:
         host.cut()
 
 
-def _build_images(folder: Path) -> None:
+def _build_images(folder: Path, release: Release) -> None:
     """Have the images of stack `one` in the cache: built emulated they would take half an hour."""
+    common_files(release)
     file = folder / "one.yaml"
     file.write_text(ONE)
     topology = load_topology(file, "one")
     for machine in topology.machines.values():
-        role_image(machine.role, image_folders(topology))
+        role_image(machine.role, image_folders(topology), release)
