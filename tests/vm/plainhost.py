@@ -281,7 +281,7 @@ class PlainHost:
 
 @contextmanager
 def users_host(folder: Path, options: str, kernel: Kernel = Kernel.RACK) -> Iterator[PlainHost]:
-    """A machine on which a user has this project, with stack `one`, its settings and this kernel."""
+    """A machine on which a user has this project, with stack `one` of such settings and kernel."""
     _build_images(folder, chosen(None, kernel))
     host = PlainHost(folder, "bookworm")
     host.bring_users()
