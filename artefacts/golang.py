@@ -53,7 +53,8 @@ def go(
     With `output` it goes to that file instead, which is there after a failure, too.
 
     Raises:
-        CommandFailed: if go is missing or fails; the message ends with its last lines.
+        CommandFailed: if go is missing or fails; the message ends with its last lines, with
+            `output` those on standard error alone.
     """
     env = _environment() | dict(variables or {})
     return run(["go", *arguments], cwd=folder, env=env, output=output, hint=NEEDS_GO)

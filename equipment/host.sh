@@ -68,6 +68,9 @@ look() {
     echo "architecture|$(uname -m)"
     # shellcheck source=/dev/null
     (. /etc/os-release && echo "system|$ID|${VERSION_ID:-}")
+    # NAME|UUID|TAGS of each
+    groups=$(! has vgs || vgs --noheadings --separator '|' --options vg_name,vg_uuid,vg_tags |
+        sed 's/^ *//')
     if has dpkg-query; then look_at_packages; fi
     for unit in $units; do echo "unit|$unit|$(systemctl is-active "$unit" 2>/dev/null || true)"; done
     for module in $modules; do
@@ -88,15 +91,10 @@ look() {
     [ ! -s "$virtualbmc" ] || echo 'virtualbmc|yes'
     ! has lvmconfig || lvmconfig --type full devices/scan_lvs | sed 's/.*=/scan_lvs|/'
     racks | sort -u
-    groups | awk -F '|' '$1 ~ /^rack-/ && $3 !~ /(^|,)rack-lab[.]/ { print "foreign|" $1 }'
-    groups | sed -n 's/|\([^|]*\)|.*rack-lab[.].*/|\1/p' | while IFS='|' read -r _ uuid; do
+    echo "$groups" | awk -F '|' '$1 ~ /^rack-/ && $3 !~ /(^|,)rack-lab[.]/ { print "foreign|" $1 }'
+    echo "$groups" | sed -n 's/|\([^|]*\)|.*rack-lab[.].*/|\1/p' | while IFS='|' read -r _ uuid; do
         held "LVM-$(echo "$uuid" | tr -d -)"
     done
-}
-
-groups() { # NAME|UUID|TAGS of each volume group
-    ! has vgs || vgs --noheadings --separator '|' --options vg_name,vg_uuid,vg_tags |
-        sed 's/^ *//'
 }
 
 held() { # the volumes whose device mapper's UUID begins so, lvm(8)
@@ -109,7 +107,7 @@ held() { # the volumes whose device mapper's UUID begins so, lvm(8)
 }
 
 racks() {
-    groups | tr '|,' '\n' | sed -n '/^rack-lab[.]blank$/d; s/^rack-lab[.]/racks|/p'
+    echo "$groups" | tr '|,' '\n' | sed -n '/^rack-lab[.]blank$/d; s/^rack-lab[.]/racks|/p'
     ! has ovs-vsctl || ovs-vsctl --timeout=10 --bare --columns=external_ids list bridge 2>/dev/null |
         sed -n 's/.*rack-lab="*rack-lab[.]\([^" ,]*\).*/racks|\1/p'
 }
@@ -141,7 +139,7 @@ look_at_packages() {
     done
     ! has ovs-vsctl || ovs-vsctl --timeout=10 list-br 2>/dev/null |
         sed 's/^/uses|openvswitch-switch|bridge /'
-    groups | sed 's/|.*//; s/^/uses|lvm2|volume group /'
+    echo "$groups" | sed '/./!d; s/|.*//; s/^/uses|lvm2|volume group /'
     for array in /sys/block/md*; do
         [ ! -e "$array" ] || echo "uses|mdadm|array ${array##*/}"
     done
