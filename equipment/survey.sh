@@ -2,6 +2,7 @@
 # What is on the lab machine, a record per line, fields with "|" between them. Changes nothing.
 #   survey.sh SERIAL...
 #   memory|KIB
+#   kvm|no                        there is no /dev/kvm
 #   domain|NAME|OWNER|KIB         each that libvirt has defined
 #   running|NAME
 #   bridge|NAME|OWNER
@@ -13,6 +14,7 @@
 set -eu
 
 echo "memory|$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
+[ -c /dev/kvm ] || echo 'kvm|no'
 for file in /etc/libvirt/qemu/*.xml; do
     [ -e "$file" ] || continue
     owner=$(sed -n 's/.*>\(rack-lab\.[^<]*\)<.*/\1/p' "$file" | head -n 1)

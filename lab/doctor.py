@@ -150,6 +150,8 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
         "make machines smaller, or raise `memory` in labmachine.yaml",
     )  # fmt: skip
     yield Finding("acceleration", True, _acceleration())
+    if accelerator.opens() and (off := accelerator.nesting_off()):
+        yield Finding(off.key, False, f"{off.value}: {off.rule}", off.remedy)
     chosen: Accelerator = "kvm" if settings.profile.name == KVM.name else "tcg"
     why = "set in labmachine.yaml" if hardware.cores else f"best with {chosen}"
     preloaded = "svm.so, which mends emulated SVM" if chosen == "tcg" else "nothing"

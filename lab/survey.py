@@ -45,6 +45,7 @@ class Survey:
     """What was found, as equipment/survey.sh tells it. Owners are tags, "" for nobody's."""
 
     memory: int = 0
+    kvm: bool = True
     domains: dict[str, Domain] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     bridges: dict[str, str] = field(default_factory=dict)
@@ -133,6 +134,8 @@ def read(lines: Sequence[str]) -> Survey:
         match kind, rest:
             case "memory", [kib]:
                 found.memory = int(kib) << 10
+            case "kvm", _:
+                found.kvm = False
             case "domain", [name, owner, kib]:
                 found.domains[name] = Domain(owner, int(kib) << 10)
             case "running", [name]:
@@ -152,6 +155,10 @@ def read(lines: Sequence[str]) -> Survey:
 
 def conflicts(settings: Settings, found: Survey) -> Iterator[Problem]:
     """What of other racks, or of the lab machine's own, this stack's rack would collide with."""
+    if not found.kvm:
+        rule = "it runs the rack's machines on KVM, whose own machines run guests"
+        remedy = "switch nesting on in this machine's KVM or hypervisor (docs/hardware.md)"
+        yield Problem("KVM", f"{settings.lab.name} has no /dev/kvm", rule, remedy)
     yield from _names(settings, found)
     yield from _networks(settings, found)
     yield from _disks(settings, found)

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from artefacts import cache_root, cached, digest, run
 from artefacts.namespace import remove_tree
+from config.errors import ConfigError, Problem
 from config.profile import KVM_DEADLINE_S, KVM_PROOF
 from labmachine.emulator import environment
 from labmachine.image import MachineImage
 from labmachine.qemu import PROGRAM, Accelerator, probe_argv
 
 DEVICE = Path("/dev/kvm")
+MODULES = Path("/sys/module")
 SILENCE_S = 20.0  # a KVM on real silicon has booted it within 2
 
 
@@ -29,6 +31,19 @@ class Verdict:
 
     accelerator: Accelerator
     reason: str
+
+
+def nesting_off() -> Problem | None:
+    """What is wrong where KVM's guests can't run guests, as nodes do; None if they can."""
+    for module in ("kvm_intel", "kvm_amd"):
+        nested = MODULES / module / "parameters/nested"
+        if nested.exists() and nested.read_text().strip() not in ("Y", "1"):
+            return Problem(
+                "KVM", f"{module} nested=0", "nodes run guests of their own, which needs nesting",
+                f"as root: echo options {module} nested=1 >/etc/modprobe.d/rack-lab.conf; "
+                f"modprobe --remove {module}; modprobe {module}",
+            )  # fmt: skip
+    return None
 
 
 def opens() -> bool:
@@ -41,6 +56,9 @@ def accelerator(image: MachineImage) -> Verdict:
 
     Asked once per boot of the user's machine, qemu version, kernel and way of trying; then
     remembered. Whether /dev/kvm opens isn't: a user who joins its group gets KVM at his next login.
+
+    Raises:
+        ConfigError: it works, and its guests can run no guests.
     """
     if not opens():
         return Verdict("tcg", f"{DEVICE} can't be opened for reading and writing")
@@ -56,10 +74,13 @@ def accelerator(image: MachineImage) -> Verdict:
         return Verdict(**loads((folder / "verdict.json").read_text()))
 
     try:
-        return ask()
+        verdict = ask()
     except (OSError, ValueError):  # torn, as by a file system that was repaired
         remove_tree(cache_root() / "accelerator" / key)
-        return ask()
+        verdict = ask()
+    if verdict.accelerator == "kvm" and (problem := nesting_off()):
+        raise ConfigError("this machine", [problem])
+    return verdict
 
 
 def _try_kvm(image: MachineImage) -> Verdict:

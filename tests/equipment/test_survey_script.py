@@ -51,10 +51,11 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(machine: Path) -> "subprocess.CompletedProcess[str]":
+def asked(machine: Path, kvm: str = "/dev/null") -> "subprocess.CompletedProcess[str]":
     script = (equipment.FOLDER / "survey.sh").read_text()
     # No block devices here, and no libvirt's folder.
     script = script.replace("/etc/libvirt/qemu", str(machine / "qemu")).replace("[ -b ", "[ -c ")
+    script = script.replace("/dev/kvm", kvm)
     return subprocess.run(
         ["sh", "-s", "--", "disk1", "disk2", "disk9"],
         input=script, env={"PATH": f"{machine}:{os.environ['PATH']}"}, text=True,
@@ -76,6 +77,11 @@ def test_a_machine_where_a_program_fails_isn_t_taken_for_an_empty_one(
     done = asked(machine)
     assert done.returncode != 0
     assert f"{program}: not found" in done.stderr
+
+
+def test_a_machine_without_kvm_is_told(machine: Path) -> None:
+    assert read(asked(machine).stdout.splitlines()).kvm
+    assert not read(asked(machine, "/dev/no-kvm").stdout.splitlines()).kvm
 
 
 def test_all_that_stands_there_is_told_with_its_owner(machine: Path) -> None:

@@ -255,6 +255,12 @@ def test_a_volume_that_shall_be_smaller_is_refused_before_anything_is_changed(
     assert "it has 160MiB, and is never made smaller" in str(refused.value)
 
 
+def test_a_lab_machine_without_kvm_is_refused() -> None:
+    found = read([*EMPTY, "kvm|no"])
+    (problem,) = conflicts(SETTINGS, found)
+    assert problem.key == "KVM"
+
+
 def test_cpus_that_kvm_there_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from artefacts.debian import Lock
+from config.errors import ConfigError
 from config.profile import KVM_PROOF
 from labmachine import accelerator, emulator
 from labmachine.accelerator import Verdict
@@ -68,6 +69,27 @@ def test_a_torn_verdict_is_not_believed(opens: list[bool], tmp_path: Path) -> No
     (verdict,) = (tmp_path / "cache/accelerator").glob("*/verdict.json")
     verdict.write_text('{"accelerator": "t')
     assert accelerator.accelerator(image).accelerator == "kvm"
+
+
+@pytest.mark.parametrize(("nested", "off"), [("N", True), ("0", True), ("Y", False), ("1", False)])
+def test_kvm_that_does_not_nest_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nested: str, off: bool
+) -> None:
+    monkeypatch.setattr(accelerator, "MODULES", tmp_path)
+    assert accelerator.nesting_off() is None
+    file = tmp_path / "kvm_intel/parameters/nested"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{nested}\n")
+    monkeypatch.setattr(accelerator, "opens", lambda: True)
+    monkeypatch.setattr(accelerator, "_try_kvm", lambda _: Verdict("kvm", "a guest booted on it"))
+    monkeypatch.setattr(accelerator, "run", lambda *_, **__: f"qemu of {tmp_path}")
+    image = MachineImage(tmp_path)
+    (tmp_path / "vmlinuz").touch()
+    if off:
+        with pytest.raises(ConfigError, match="kvm_intel nested=0"):
+            accelerator.accelerator(image)
+    else:
+        assert accelerator.accelerator(image).accelerator == "kvm"
 
 
 @pytest.mark.parametrize(
