@@ -94,6 +94,12 @@ def test_lbu_commit_hands_over_what_was_changed_and_no_more(tree: Tree) -> None:
         assert taken == {"etc/kept"} | listed
         again = machine.ssh("rm /tmp/taken; lbu status; lbu diff; ls /tmp/taken 2>&1 || true")
         assert "No such file" in again  # only a commit hands something over
+        if alpines:
+            without = "rm -f /var/lib/lbu/*; lbu package /tmp/p.tar.gz; lbu commit -n"
+            again = machine.ssh(f"{without} >/dev/null 2>&1; ls /tmp/taken 2>&1 || true")
+            assert "No such file" in again
+        machine.ssh("echo odd >'/etc/odd '; lbu commit")
+        assert "etc/odd " in machine.ssh("tar -tzf /tmp/taken").splitlines()
 
 
 def test_without_the_mirror_it_boots_and_says_what_is_missing(tree: Tree) -> None:
