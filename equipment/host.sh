@@ -58,8 +58,11 @@ installed() {
         2>/dev/null | sed -n "s/^[a-z]$state *|\\([^|:]*\\)[^|]*|/\\1|/p"
 }
 
+# Waits for another apt that is at work. What one left that was cut is finished before.
 quiet_apt() {
-    DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet "$@"
+    export DEBIAN_FRONTEND=noninteractive
+    dpkg --configure -a >&2
+    apt-get --quiet --quiet --option DPkg::Lock::Timeout=300 "$@"
 }
 
 look() {
@@ -153,14 +156,19 @@ update() {
 # installs meanwhile isn't in it. What it didn't come to is taken off the note after it.
 install() {
     mkdir -p $notes
-    plan=$(apt-get --simulate --no-install-recommends install "$@" |
-        sed -n 's/^Inst \([^ :]*\)[^ ]* (.*/+\1/p; s/^Remv \([^ :]*\).*/-\1/p')
-    printf '%s\n' "$plan" | cat - $notes/packages 2>/dev/null | sed '/./!d' | LC_ALL=C sort -u |
-        write $notes/packages
+    plan=$(apt-get --simulate --no-install-recommends install "$@")
+    write $notes/packages planned "$plan"
     code=0
     quiet_apt --yes --no-install-recommends install "$@" >&2 || code=$?
     note
     return $code
+}
+
+planned() { # a line per package: + is added, - removed, by what apt says and by the note before
+    {
+        echo "$1" | sed -n 's/^Inst \([^ :]*\)[^ ]* (.*/+\1/p; s/^Remv \([^ :]*\).*/-\1/p'
+        [ ! -e $notes/packages ] || cat $notes/packages
+    } | LC_ALL=C sort -u
 }
 
 added() { # the packages noted as added that are there
@@ -175,13 +183,19 @@ gone() { # those noted as removed that aren't
 }
 
 note() {
-    { added | sed 's/^/+/' && gone | sed 's/^/-/'; } | LC_ALL=C sort -u | write $notes/packages
+    write $notes/packages changed
 }
 
-write() { # FILE: what comes in, whole or not at all; it keeps its owner and mode
+changed() {
+    added | sed 's/^/+/'
+    gone | sed 's/^/-/'
+}
+
+write() { # FILE COMMAND...: what that says, whole or not at all; it keeps its owner and mode
     file=$(readlink -f "$1")
+    shift
     [ ! -e "$file" ] || cp -p "$file" "$file.new"
-    cat >"$file.new"
+    "$@" >"$file.new"
     sync "$file.new"
     mv "$file.new" "$file"
 }
@@ -192,13 +206,21 @@ admit() {
     touch $keys
     chmod 700 "${keys%/*}"
     chmod 600 $keys
-    # awk ends the last line too, should the user's have no newline
-    grep -qxF -e "$1" $keys || { awk 1 $keys && printf '%s\n' "$1"; } | write $keys
+    grep -qxF -e "$1" $keys || write $keys with_key "$1"
+}
+
+with_key() {
+    awk 1 $keys # it ends the last line too, should the user's have no newline
+    printf '%s\n' "$1"
+}
+
+without_key() {
+    grep -vxF -e "$1" $keys || [ $? -eq 1 ] # there is no other
 }
 
 purge() {
     if [ $# -gt 0 ] && grep -qsxF -e "$1" $keys; then
-        { grep -vxF -e "$1" $keys || true; } | write $keys
+        write $keys without_key "$1"
     fi
     [ -e $notes/packages ] || return 0
     # shellcheck disable=SC2046 # words; a trailing + installs, apt-get(8)

@@ -31,6 +31,7 @@ PROGRAMS = {
                 mv $LIST.new $LIST
                 case $FAILS in dies) kill $PPID ;; after) exit 100 ;; esac ;;
         esac""",
+    "dpkg": "[ $1 = --configure ]",
     "vgs": """[ -z "$GROUPS_THERE" ] || printf '  %s\\n' $GROUPS_THERE""",
 }
 
