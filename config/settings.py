@@ -55,8 +55,9 @@ class Settings:
         if self.lab.name == "local":
             return (
                 f"let this project in: lab --stack {self.stack} host prepare. Its sshd must listen "
-                f"on {local.ADDRESS}:22 and take root's keys; where it has another port: "
-                f"pulumi config set lab:machine ssh://root@localhost:PORT --stack {self.stack}"
+                f"on {local.ADDRESS}:22 and take root's keys; where it has another port, and root "
+                f"a key of yours: pulumi config set lab:machine ssh://root@localhost:PORT "
+                f"--stack {self.stack}"
             )
         return (
             f"switch {self.lab.name} on and look with ssh, or name another: "

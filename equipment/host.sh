@@ -15,6 +15,7 @@
 #     pages|NUMBER                   vm.nr_overcommit_hugepages
 #     file|PATH|SHA256               each of these that is there
 #     virtualbmc|yes                 its file VIRTUALBMC is there
+#     heeded|yes                     udev and the initramfs have those files
 #     scan_lvs|0                     lvm.conf(5)
 #     held|VOLUME|DEVICE             a rack's volume, and what the lab machine has made of it
 #     foreign|GROUP                  a volume group that has a rack's name, and isn't one's
@@ -37,6 +38,9 @@ set -eu
 
 notes=/var/lib/rack-lab
 keys=/root/.ssh/authorized_keys
+heeded=$notes/heeded
+rules=/etc/udev/rules.d/57-rack-lab.rules
+nesting=/etc/modprobe.d/rack-lab.conf
 pages=/proc/sys/vm/nr_overcommit_hugepages
 
 refuse() {
@@ -71,9 +75,11 @@ look() {
     echo "architecture|$(uname -m)"
     # shellcheck source=/dev/null
     (. /etc/os-release && echo "system|$ID|${VERSION_ID:-}")
-    # NAME|UUID|TAGS of each
-    groups=$(! has vgs || vgs --noheadings --separator '|' --options vg_name,vg_uuid,vg_tags |
-        sed 's/^ *//')
+    groups=''
+    if has vgs; then # NAME|UUID|TAGS of each; one that fails isn't one that has none
+        groups=$(vgs --noheadings --separator '|' --options vg_name,vg_uuid,vg_tags)
+        groups=$(echo "$groups" | sed 's/^ *//')
+    fi
     if has dpkg-query; then look_at_packages; fi
     for unit in $units; do echo "unit|$unit|$(systemctl is-active "$unit" 2>/dev/null || true)"; done
     for module in $modules; do
@@ -92,6 +98,7 @@ look() {
         [ ! -f "$file" ] || echo "file|$file|$(sha256sum "$file" | cut -d ' ' -f 1)"
     done
     [ ! -s "$virtualbmc" ] || echo 'virtualbmc|yes'
+    [ ! -e $heeded ] || [ "$(cat $heeded)" != "$(sums)" ] || echo 'heeded|yes'
     ! has lvmconfig || lvmconfig --type full devices/scan_lvs | sed 's/.*=/scan_lvs|/'
     racks | sort -u
     echo "$groups" | awk -F '|' '$1 ~ /^rack-/ && $3 !~ /(^|,)rack-lab[.]/ { print "foreign|" $1 }'
@@ -140,8 +147,15 @@ look_at_packages() {
     for file in /etc/libvirt/qemu/*.xml; do
         [ ! -e "$file" ] || echo "uses|libvirt-daemon-system|domain $(basename "$file" .xml)"
     done
-    ! has ovs-vsctl || ovs-vsctl --timeout=10 list-br 2>/dev/null |
-        sed 's/^/uses|openvswitch-switch|bridge /'
+    for file in /etc/libvirt/qemu/networks/*.xml /etc/libvirt/storage/*.xml; do
+        case $file in *'*.xml' | */default.xml) continue ;; esac # libvirt's own
+        echo "uses|libvirt-daemon-system|network or pool $(basename "$file" .xml)"
+    done
+    if has ovs-vsctl; then
+        bridges=$(ovs-vsctl --timeout=10 list-br 2>/dev/null) ||
+            echo 'uses|openvswitch-switch|bridges, maybe: ovs-vsctl fails'
+        echo "$bridges" | sed '/./!d; s/^/uses|openvswitch-switch|bridge /'
+    fi
     echo "$groups" | sed '/./!d; s/|.*//; s/^/uses|lvm2|volume group /'
     for array in /sys/block/md*; do
         [ ! -e "$array" ] || echo "uses|mdadm|array ${array##*/}"
@@ -237,9 +251,15 @@ start() {
 lay() {
     mkdir -p $notes
     [ -e $notes/pages ] || cp $pages $notes/pages
+    rm -f $heeded
     tar --extract --no-same-owner --no-overwrite-dir --directory /
     sync
     heed
+    write $heeded sums
+}
+
+sums() { # of the files that are in the initramfs, too
+    sha256sum $rules $nesting 2>/dev/null
 }
 
 heed() {
@@ -250,7 +270,7 @@ heed() {
 }
 
 take() {
-    rm -rf "$@"
+    rm -rf "$@" $heeded
     rmdir --ignore-fail-on-non-empty /usr/local/lib/rack-lab 2>/dev/null || true
     [ ! -e $notes/pages ] || cat $notes/pages >$pages
     heed

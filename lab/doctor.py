@@ -14,14 +14,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from artefacts import CommandFailed
 from artefacts.cache import cache_folder
 from artefacts.environment import search_path
-from config import stacks, users_ssh
+from config import profile, stacks
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.labmachine import load_labmachine
-from config.profile import KVM
 from config.settings import PROJECT, Settings
 from config.units import format_size
 from lab import host, mirror
@@ -60,7 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def report(settings: Settings) -> Iterator[str]:
     """What the project's makers need to know of a machine that they can't see, line by line.
 
-    No name or address of the lab machine is in it, and no key.
+    No name or address of a machine or mirror is in it, no words of ssh's, and no key.
     """
     cpu = Path("/proc/cpuinfo").read_text()
     yield f"project {project_commit() or 'unknown'}, Python {platform.python_version()}"
@@ -74,32 +72,15 @@ def report(settings: Settings) -> Iterator[str]:
     state = State()
     if state.hardware.exists():
         yield f"the virtual lab machine is started with {state.hardware.read_text()}"
-    names = _names(settings)
+    yield f"lab:alpine is {mirror.kind(settings)}"
     for each in examine(settings):
-        mark = "fine" if each.fine else "NOT FINE"
-        line = f"{mark}: {each.about}: {each.found}"
-        for own, shown in names:
-            line = line.replace(own, shown)
-        yield line
+        found = "(its words aren't told)" if each.private else each.found
+        line = f"{'fine' if each.fine else 'NOT FINE'}: {each.about}: {found}"
+        yield line.replace(str(PROJECT), ".").replace(str(Path.home()), "~")
     if not settings.virtual:
         with suppress(ConfigError):  # it doesn't answer, as a finding tells
-            found = replace(host.look(settings), uses=[], foreign=[], racks=[])
-            yield f"the real lab machine has: {found}"
-
-
-def _names(settings: Settings) -> list[tuple[str, str]]:
-    """What a report doesn't tell of the user's, and what stands there in its place."""
-    folders = [(str(PROJECT), "."), (str(Path.home()), "~")]
-    if settings.virtual or settings.lab.name == "local":
-        return folders
-    names = [(settings.lab.name, "(its name)")]
-    with suppress(CommandFailed):  # ssh can't read the user's configuration, as a finding tells
-        named, resolved = settings.lab, users_ssh.resolved(settings.lab)
-        jumps = [word for key, value in resolved.options if key == "ProxyCommand"
-                 for word in value.split() if "." in word or "@" in word]  # fmt: skip
-        words = [resolved.host, named.host, *jumps]
-        names += [(word, "(its name)") for word in words if word]
-    return names + folders
+            found_there = replace(host.look(settings), uses=[], foreign=[], racks=[])
+            yield f"the real lab machine has: {found_there}"
 
 
 def _this_machine() -> Iterator[Finding]:
@@ -152,7 +133,9 @@ def _virtual(settings: Settings) -> Iterator[Finding]:
     yield Finding("acceleration", True, _acceleration())
     if accelerator.opens() and (off := accelerator.nesting_off()):
         yield Finding(off.key, False, f"{off.value}: {off.rule}", off.remedy)
-    chosen: Accelerator = "kvm" if settings.profile.name == KVM.name else "tcg"
+    # not the stack's profile, which `lab:profile` may have set
+    on_kvm = profile.of_virtual(State().hardware, None).name == profile.KVM.name
+    chosen: Accelerator = "kvm" if on_kvm else "tcg"
     why = "set in labmachine.yaml" if hardware.cores else f"best with {chosen}"
     preloaded = "svm.so, which mends emulated SVM" if chosen == "tcg" else "nothing"
     yield Finding("preloaded into its qemu", True, preloaded)
@@ -170,24 +153,22 @@ def _acceleration() -> str:
 
 
 def _real(settings: Settings) -> Iterator[Finding]:
-    about = f"lab machine {settings.lab.name}"
+    about, name = "lab machine", settings.lab.name
     settings.write_access()
     try:
         found = host.look(settings)
     except ConfigError as error:
         (problem,) = error.problems
-        yield Finding(about, False, problem.rule, problem.remedy)
+        said = f"{name}: {problem.rule}"
+        yield Finding(about, False, said, problem.remedy, private=True)
         return
     bad = host.lacking(settings, found)
-    if not bad:
-        yield Finding(about, True, "reached, has all it needs")
-    if found.has_programs and found.kvm:
-        trial = host.boots(settings)
-        yield replace(trial, about=f"{about}, {trial.about}")
+    has = "reached" if bad else "reached, has all it needs"
+    yield Finding(about, True, f"{name}: {has}", private=True)
     prepare = f"lab --stack {settings.stack} host prepare"
     for each in bad:
         remedy = prepare if each.change else each.remedy
-        yield Finding(f"{about}, {each.about}", False, each.found, remedy)
+        yield replace(each, about=f"{about}, {each.about}", remedy=remedy, change=None)
 
 
 def _profile(settings: Settings) -> Iterator[Finding]:
@@ -205,7 +186,7 @@ def _profile(settings: Settings) -> Iterator[Finding]:
 def _alpine(settings: Settings) -> Finding:
     trouble = mirror.trouble(settings)
     found = ". ".join(filter(None, (mirror.origin(settings), trouble)))
-    return Finding("lab:alpine", not trouble, found, mirror.remedy(settings))
+    return Finding("lab:alpine", not trouble, found, mirror.remedy(settings), private=True)
 
 
 def _why(settings: Settings) -> str:

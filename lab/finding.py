@@ -17,10 +17,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Finding:
-    """`fine` or not; `remedy` says what to do if not, `change` what would do it."""
+    """`fine` or not; `remedy` says what to do if not, `change` what would do it.
+
+    `private`: what was found has names, addresses or words of others in it.
+    """
 
     about: str
     fine: bool
     found: str
     remedy: str = ""
     change: Change | None = None
+    private: bool = False

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import equipment
@@ -39,6 +39,7 @@ ARCHITECTURE = "x86_64"
 # The kernel's module of each level of md, md(4).
 MD_MODULES = {0: "raid0", 1: "raid1", 5: "raid456", 6: "raid456", 10: "raid10"}
 LEAST_PAGES = 65536
+SWITCHES = ("virtualbmc", "heeded", "scan_lvs", "synchronised", "unlisted")
 LISTS = ("removes", "lacks", "foreign", "racks", "noted", "back", "purges")  # of host.sh's records
 
 
@@ -61,6 +62,7 @@ class Host:
     pages: int = 0
     files: dict[str, str] = field(default_factory=dict)  # sha256
     virtualbmc: bool = False
+    heeded: bool = False  # udev and the initramfs have the files
     scan_lvs: bool = False
     held: list[tuple[str, str]] = field(default_factory=list)  # volume, device
     foreign: list[str] = field(default_factory=list)  # volume groups with a rack's name
@@ -76,8 +78,8 @@ class Host:
         return self.uid == 0 and all(each in self.packages for each in equipment.HOST_PACKAGES)
 
 
-def look(settings: Settings) -> Host:
-    """Ask the lab machine.
+def look(settings: Settings, *, by_sudo: bool = False) -> Host:
+    """Ask the lab machine; `by_sudo`: this one, where it doesn't let the user in as root.
 
     Raises:
         ConfigError: it doesn't answer; with what ssh said.
@@ -88,7 +90,7 @@ def look(settings: Settings) -> Host:
     )  # fmt: skip
     texts = [each if isinstance(each, str) else " ".join(each) for each in words]
     try:
-        return read(_do(settings, "look", *texts, timeout_s=LOOK_S).splitlines())
+        return read(_do(settings, "look", *texts, by_sudo=by_sudo, timeout_s=LOOK_S).splitlines())
     except CommandFailed as error:
         raise silent(settings, error) from error
 
@@ -115,7 +117,7 @@ def read(lines: Sequence[str]) -> Host:
                 found.pages = int(number)
             case ["file", path, sha256]:
                 found.files[path] = sha256
-            case ["virtualbmc" | "scan_lvs" | "synchronised" | "unlisted" as name, value]:
+            case [name, value] if name in SWITCHES:
                 setattr(found, name, value in ("yes", "1"))
             case ["held" | "uses" as name, value, other]:
                 getattr(found, name).append((value, other))
@@ -134,7 +136,7 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
     """Each requirement, in the order in which they are met; to who isn't root only that."""
     yield Finding(
         "root", host.uid == 0, f"its user has uid {host.uid}",
-        f"name root: pulumi config set lab:machine ssh://root@{settings.lab.host} "
+        f"name root: pulumi config set lab:machine {replace(settings.lab, user='root').name} "
         f"--stack {settings.stack}" if settings.lab.host else "run this as root",
     )  # fmt: skip
     if host.uid != 0:
@@ -218,27 +220,35 @@ def letting_in(settings: Settings) -> Change | None:
     return None
 
 
-def changes(settings: Settings, host: Host) -> list[Change]:
-    """What would meet the requirements that aren't, each once, in the order to do it.
-
-    Where apt's lists are empty or old only that these are fetched: what follows from it is told
-    by the next look.
+def require_usable(settings: Settings, host: Host) -> None:
+    """Refuse to prepare a machine that would lack something all the same.
 
     Raises:
-        ConfigError: a volume group there would be taken for a rack's.
+        ConfigError: with what nothing can be done about from here.
     """
-    if host.foreign:
-        finding = _groups(host)
-        problem = Problem(finding.about, finding.found, _NO_FOREIGN, finding.remedy)
-        raise Refused(f"preparing {settings.lab.name}", [problem])
-    if host.unlisted:
-        return [Change("fetching apt's lists of packages, which lack what is needed", "update")]
+    problems = [
+        Problem(each.about, each.found, "what prepare can't change must be there", each.remedy)
+        for each in lacking(settings, host)
+        if not each.change
+    ]
+    if problems:
+        raise Refused(f"preparing {settings.lab.name}", problems)
+
+
+def changes(settings: Settings, host: Host, *, listed: bool = False) -> list[Change]:
+    """What would meet the requirements that aren't, each once, in the order to do it.
+
+    Where apt's lists are empty or old only that these are fetched: what follows from it is told by
+    the next look. `listed`: they were.
+    """
+    if host.unlisted and not listed:
+        return [_LIST]
     wanted = (each.change for each in lacking(settings, host))
     return list(dict.fromkeys(each for each in wanted if each))
 
 
-def change(settings: Settings, wanted: Change) -> None:
-    """Do it, and show for how long.
+def change(settings: Settings, wanted: Change, *, by_sudo: bool = False) -> None:
+    """Do it, and show for how long; `by_sudo`: on this machine.
 
     Raises:
         CommandFailed: with the last words of what failed there.
@@ -249,12 +259,12 @@ def change(settings: Settings, wanted: Change) -> None:
             rule = "sudo, by which this project's key is let in as root once"
             remedy = f"as root add to /root/.ssh/authorized_keys: {wanted.words[0]}"
             raise Refused("lab:machine local", [Problem("sudo", "not installed", rule, remedy)])
-        run(["sudo", *_command(wanted.action, *wanted.words)], env=users_environment(), shown=True)
+        _sudo(wanted.action, *wanted.words)
         settings.write_access()  # its sshd may be new
         return
     with step(wanted.title):
         stdin = tree() if wanted.action == _LAY.action else None
-        _do(settings, wanted.action, *wanted.words, stdin=stdin)
+        _do(settings, wanted.action, *wanted.words, stdin=stdin, by_sudo=by_sudo)
 
 
 def undoing(settings: Settings, host: Host) -> list[Change]:
@@ -370,14 +380,17 @@ def _groups(host: Host) -> Finding:
         "volume groups", not host.foreign,
         f"{names}, and not of a rack" if names else "none with a rack's name that isn't one's",
         f"rename it, whatever mounts it too: vgrename {next(iter(host.foreign), '')} NAME",
+        private=True,
     )  # fmt: skip
 
 
 def _files(host: Host) -> Finding:
     other = [path for path, sha256 in sums().items() if host.files.get(path) != sha256]
+    found = f"lacks, or has others: {', '.join(other)}"
+    if not other:
+        found = "as they should be" if host.heeded else "not in its initramfs yet"
     return Finding(
-        "files", not other,
-        f"lacks, or has others: {', '.join(other)}" if other else "as they should be",
+        "files", not other and host.heeded, found,
         "without them it takes the disks of the racks' machines for its own",
         _LAY,
     )  # fmt: skip
@@ -394,7 +407,7 @@ def _held(host: Host) -> Finding:
 
 
 _ADMIT = "admit"
-_NO_FOREIGN = "groups called rack-… are the racks', and the lab machine looks into none of them"
+_LIST = Change("fetching apt's lists of packages, which lack what is needed", "update")
 _OWN_TIME = "not synchronised: the rack has this machine's time, as it is"
 _LAY = Change("laying its files and VirtualBMC (the initramfs is made anew)", "lay")
 
@@ -404,10 +417,18 @@ def _do(
     action: str,
     *words: str,
     stdin: bytes | None = None,
+    by_sudo: bool = False,
     timeout_s: float | None = None,
 ) -> str:
+    if by_sudo:
+        return _sudo(action, *words)
     command = _command(action, *words)
     return ask(settings, access.LAB_MACHINE, command, stdin=stdin, timeout_s=timeout_s)
+
+
+def _sudo(action: str, *words: str) -> str:
+    """Have it done on this machine; sudo asks for its password on the terminal."""
+    return run(["sudo", *_command(action, *words)], env=users_environment(), shown=True)
 
 
 def _command(action: str, *words: str) -> list[str]:

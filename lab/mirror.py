@@ -64,6 +64,15 @@ def origin(settings: Settings) -> str:
     return f"{place}, in the versions of {LOCK} ({mirror.locked_of() or 'of unknown origin'})"
 
 
+def kind(settings: Settings) -> str:
+    """Which kind of mirror a stack has, without its address."""
+    if not settings.mirror:
+        return "none"
+    if settings.mirror.place.startswith("/"):
+        return "a folder"
+    return "the official mirror" if settings.mirror.place == OFFICIAL else "another mirror"
+
+
 def trouble(settings: Settings) -> str:
     """Why the locked packages can't be had now; nothing where they can, or the cache has them."""
     if settings.mirror and mirror.LOCK.exists():

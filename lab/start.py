@@ -11,7 +11,7 @@ from artefacts import step
 from config import addressing, names
 from config.settings import Settings
 from config.topology import BootServer, ConsulServer, Founder, Node, Server
-from lab import bmcs, boot_server, survey
+from lab import bmcs, boot_server, host, survey
 from lab.converge import catch_up, wait_led, wait_ready, wait_serving
 from lab.power import Action, power
 from lab.remote import equip, on_lab_machine
@@ -38,11 +38,9 @@ def start(settings: Settings) -> None:
         CommandFailed: the rack was never raised there, or a machine doesn't come back; with the
             phase or console it last showed.
         MachineError: the virtual lab machine doesn't start.
+        ConfigError: a real one lacks something.
     """
-    if settings.virtual:
-        if not settings.was_raised:  # no `up` here ever kept an overlay
-            raise survey.no_rack(settings)
-        machine.up()
+    _lab_machine(settings)
     found = survey.require_rack(settings)
     with step("switches, array, volumes"):
         bmcs.publish(settings)
@@ -79,6 +77,16 @@ def start(settings: Settings) -> None:
                 catch_up(settings, name)
     for node in topology.moves.values():
         boot_server.move(settings, node)
+
+
+def _lab_machine(settings: Settings) -> None:
+    """Start the virtual one; of a real one see that its boot has left all as it should be."""
+    if not settings.virtual:
+        host.require_prepared(settings)
+        return
+    if not settings.was_raised:  # no `up` here ever kept an overlay
+        raise survey.no_rack(settings)
+    machine.up()
 
 
 def _half_made(settings: Settings, found: survey.Survey, unmade: list[str]) -> None:

@@ -91,7 +91,8 @@ def print_findings(findings: Iterable[Finding], prepare: str = "") -> bool:
     fine = True
     for each in findings:
         mark = "[green]✓[/]" if each.fine else "[red]✗[/]"
-        screen.print(f"{mark} {each.about}: {escape(each.found)}", highlight=False, soft_wrap=True)
+        told = escape(f"{each.about}: {each.found}")
+        screen.print(f"{mark} {told}", highlight=False, soft_wrap=True)
         if not each.fine:
             fine = False
             by = f": {prepare}" if each.change and prepare else ""

@@ -45,20 +45,21 @@ def prepare(
     if settings is None:
         return
     admission = host.letting_in(settings)
-    if admission and undo:
-        said = f"This project isn't let in on {settings.lab.name}: it has changed nothing there."
-        screen.print(said, highlight=False)
-        return
-    if admission:
-        _change(settings, [admission], yes=yes)
     if undo:
-        wanted = host.undoing(settings, host.look(settings))
-        _change(settings, wanted, yes=yes)
+        by_sudo = admission is not None  # its sshd doesn't let the project in, or no more
+        wanted = host.undoing(settings, host.look(settings, by_sudo=by_sudo))
+        _change(settings, wanted, yes=yes, by_sudo=by_sudo)
         if not wanted:
             _nothing(settings)
         return
-    found, done = host.look(settings), []
-    while wanted := [each for each in host.changes(settings, found) if each not in done]:
+    if admission:
+        _change(settings, [admission], yes=yes)
+    found = host.look(settings)
+    host.require_usable(settings, found)
+    done: list[Change] = []
+    while wanted := [
+        each for each in host.changes(settings, found, listed=bool(done)) if each not in done
+    ]:
         _change(settings, wanted, yes=yes)
         done += wanted
         found = host.look(settings)
@@ -75,14 +76,16 @@ def _nothing(settings: Settings) -> None:
     screen.print(f"Nothing to change on {settings.lab.name}.", highlight=False)
 
 
-def _change(settings: Settings, wanted: Sequence[Change], *, yes: bool) -> None:
+def _change(
+    settings: Settings, wanted: Sequence[Change], *, yes: bool, by_sudo: bool = False
+) -> None:
     """Show the changes, ask, and make them."""
     for each in wanted:
         screen.print(f"→ {each.title}", highlight=False, soft_wrap=True)
     if wanted and not yes:
         confirm(f"Change that on {settings.lab.name}?")
     for each in wanted:
-        host.change(settings, each)
+        host.change(settings, each, by_sudo=by_sudo)
 
 
 def _real(context: typer.Context) -> Settings | None:

@@ -45,28 +45,41 @@ class Machine:
         self._folder = folder
         self.packages.write_text("".join(f"{each}\n" for each in AT_FIRST))
         for name, text in PROGRAMS.items():
-            (folder / name).write_text(f"#!/bin/sh\n{text}\n")
-            (folder / name).chmod(0o755)
+            self.program(name, text)
 
     def run(
-        self, *words: str, fails: str = "", groups: str = ""
+        self, *words: str, fails: str = "", groups: str = "", stdin: bytes = b""
     ) -> "subprocess.CompletedProcess[str]":
         """Have host.sh do that; `fails`: apt does, before or after it did its work, or host.sh is
         killed there ("dies"); `groups`: the volume groups, NAME|UUID|TAGS.
         """
         self.calls.write_text("")
         script = (FOLDER / "host.sh").read_text()
-        for there, here in (("/var/lib/rack-lab", self.notes), ("/root/.ssh", self.keys.parent)):
+        folder = self._folder
+        rules = folder / "rules"
+        rules.touch()
+        places = {
+            "/var/lib/rack-lab": self.notes, "/root/.ssh": self.keys.parent,
+            "/etc/udev/rules.d/57-rack-lab.rules": rules, "/etc/modprobe.d/rack-lab.conf": rules,
+        }  # fmt: skip
+        for there, here in places.items():
             script = script.replace(there, str(here))
         found = {
             "PATH": f"{self._folder}:{os.environ['PATH']}", "LIST": str(self.packages),
             "CALLS": str(self.calls), "AFTER": " ".join(WITH_OURS), "FAILS": fails,
             "GROUPS_THERE": groups,
         }  # fmt: skip
-        return subprocess.run(
-            ["sh", "-c", script, "host.sh", *words], env=found, text=True, capture_output=True,
+        done = subprocess.run(
+            ["sh", "-c", script, "host.sh", *words], env=found, input=stdin, capture_output=True,
             check=False, timeout=60,
         )  # fmt: skip
+        said = done.stdout.decode(), done.stderr.decode()
+        return subprocess.CompletedProcess(words, done.returncode, *said)
+
+    def program(self, name: str, text: str) -> None:
+        """Give it a program."""
+        (self._folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self._folder / name).chmod(0o755)
 
 
 @pytest.fixture
@@ -146,6 +159,34 @@ def test_a_group_of_the_user_s_own_is_no_rack_s(machine: Machine) -> None:
     assert [each for each in said if each.startswith(("foreign|", "racks|"))] == [
         "racks|a-b", "foreign|rack-backup"
     ]  # fmt: skip
+
+
+def test_an_initramfs_that_couldn_t_be_made_isn_t_forgotten(machine: Machine) -> None:
+    """The files lie where they should, and a boot without them would take the racks' disks."""
+    files = machine.calls.parent / "files"
+    (files / "etc").mkdir(parents=True)
+    tar = subprocess.run(["tar", "-c", "-C", files, "."], capture_output=True, check=True).stdout
+    root = machine.calls.parent / "root"
+    root.mkdir()
+    for name in ("udevadm", "sysctl", "sync"):
+        machine.program(name, "exit 0")
+    machine.program("tar", f"exec /usr/bin/tar -x -C {root}")
+    machine.program("update-initramfs", "exit 1")
+    assert machine.run("lay", stdin=tar).returncode == 1
+    assert "heeded|yes" not in machine.run("look", "/no/file", "", "", "", "").stdout
+    machine.program("update-initramfs", "exit 0")
+    assert machine.run("lay", stdin=tar).returncode == 0
+    assert "heeded|yes" in machine.run("look", "/no/file", "", "", "", "").stdout
+
+
+def test_a_program_that_fails_isn_t_taken_for_nothing_there(machine: Machine) -> None:
+    machine.program("vgs", "exit 5")
+    assert machine.run("look", "/no/file", "", "", "", "").returncode == 5
+    machine.program("vgs", "exit 0")
+    machine.program("ovs-vsctl", "exit 1")
+    assert machine.run("install", "lvm2").returncode == 0
+    said = machine.run("look", "/no/file", "lvm2", "", "", "").stdout
+    assert "uses|openvswitch-switch|bridges, maybe" in said
 
 
 def test_a_key_is_let_in_once_and_no_more(machine: Machine) -> None:

@@ -14,7 +14,8 @@ from artefacts import CommandFailed
 from config.access import LabMachine
 from config.consul import PROMPT
 from config.labmachine import load_labmachine
-from config.profile import EMULATED, KEYS
+from config.mirror import Mirror
+from config.profile import EMULATED, KEYS, KVM
 from config.settings import Settings, load_settings
 from lab import doctor, host
 from lab.survey import silent
@@ -104,19 +105,18 @@ PREPARED = replace(
     uid=0, architecture="x86_64", system=("debian", "12"),
     packages=dict.fromkeys(equipment.HOST_PACKAGES, "99"),
     units=dict.fromkeys(equipment.HOST_UNITS, "active"), virtualisation="svm", kvm=True,
-    nesting=True, pages=host.LEAST_PAGES, files=host.sums(), virtualbmc=True,
+    heeded=True, nesting=True, pages=host.LEAST_PAGES, files=host.sums(), virtualbmc=True,
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("found", "wrong"),
     [
-        (PREPARED, ["reached, has all it needs", "its own kernel booted as a guest"]),
+        (PREPARED, ["ssh://somewhere: reached, has all it needs"]),
         (replace(PREPARED, pages=0, held=[("rack-lab-sda", "md9")]),
-         ["its own kernel booted as a guest",
-          "vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
+         ["ssh://somewhere: reached", "vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
         (CommandFailed("ssh: exit code 255\n  | no route to host"),
-         ["the lab machine must answer: no route to host"]),
+         ["ssh://somewhere: the lab machine must answer: no route to host"]),
     ],
 )  # fmt: skip
 def test_a_real_lab_machine_is_asked(
@@ -131,9 +131,8 @@ def test_a_real_lab_machine_is_asked(
         return found
 
     monkeypatch.setattr(host, "look", look)
-    monkeypatch.setattr(host, "_do", lambda *_words, **_options: "")
     real = replace(settings, lab=LabMachine("somewhere"), memory=None)
-    about = "lab machine ssh://somewhere"
+    about = "lab machine"
     told = [each for each in doctor.examine(real) if each.about.startswith(about)]
     assert [each.found for each in told] == wrong
     assert all(each.fine for each in told) == (found == PREPARED)
@@ -142,20 +141,14 @@ def test_a_real_lab_machine_is_asked(
 def test_a_report_has_what_its_readers_need_and_no_names(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "look", lambda _settings: PREPARED)
-
-    def boots(*_words: object, **_options: object) -> str:
-        raise CommandFailed("ssh\n  | ssh: connect to host 192.0.2.77 port 22: by me@jump.example")
-
-    monkeypatch.setattr(host, "_do", boots)
-    real = replace(settings, lab=LabMachine("secret-host"), memory=None)
-    through = (("ProxyCommand", "ssh -W [%h]:%p me@jump.example"),)
-    alias = replace(real.lab, host="192.0.2.77", options=through)
-    monkeypatch.setattr("config.users_ssh.resolved", lambda _lab: alias)
+    odd = replace(PREPARED, foreign=["rack-secret-group"], uses=[("lvm2", "secret group")])
+    monkeypatch.setattr(host, "look", lambda _settings: odd)
+    mirror = Mirror("http://secret-mirror/alpine")
+    real = replace(settings, lab=LabMachine("secret-host"), memory=None, mirror=mirror)
     text = "\n".join(doctor.report(real))
-    assert "connect to host" in text
-    for secret in ("secret-host", "192.0.2.77", "jump.example"):
-        assert secret not in text
+    assert "secret" not in text
+    assert "lab:alpine is another mirror" in text
+    assert "NOT FINE: lab machine, volume groups" in text
     for wanted in ("project ", "this machine: ", "CPU: ", "qemu-system-x86", "lab:nodeCpu"):
         assert wanted in text
 
@@ -164,25 +157,28 @@ def test_a_report_of_a_machine_that_is_silent_tells_that(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(settings: Settings) -> host.Host:
-        raise silent(settings, CommandFailed("ssh: exit code 255\n  | no route to host"))
+        raise silent(settings, CommandFailed("ssh: exit code 255\n  | me@secret: no route"))
 
     monkeypatch.setattr(host, "look", look)
     real = replace(settings, lab=LabMachine("secret-host"), memory=None)
     text = "\n".join(doctor.report(real))
-    assert "NOT FINE: lab machine (its name): the lab machine must answer: no route to host" in text
+    assert "NOT FINE: lab machine: (" in text
+    assert "secret" not in text
     assert "the real lab machine has" not in text
 
 
 def test_it_shows_each_value_of_the_profile_and_where_it_is_from(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    set_one = replace(settings, profile=replace(EMULATED, timing=PROMPT))
+    monkeypatch.setattr(doctor, "State", lambda: State(tmp_path))
+    set_one = replace(settings, profile=replace(KVM, timing=PROMPT))
     options = {"timing": "prompt", "guestCpu": str(EMULATED.guest_cpu)}
     monkeypatch.setattr("config.stacks.options", lambda _stack: options.get)
     found = {each.about: each.found for each in doctor.examine(set_one)}
     assert found["lab:timing"] == "prompt (set)"
     assert found["lab:guestCpu"].endswith(" (set)")
     assert found["cores of the lab machine"] == "1 (best with tcg)"
-    assert found["lab:bootsAtOnce"] == "1 (of profile emulated)"
-    assert found["lab:profile"].startswith("emulated (")
+    assert found["preloaded into its qemu"].startswith("svm.so")
+    assert found["lab:bootsAtOnce"] == "all (of profile kvm)"
+    assert found["lab:profile"].startswith("kvm (")
     assert {f"lab:{key}" for key in KEYS} < set(found)

@@ -31,6 +31,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "overlays").mkdir()
     monkeypatch.setattr("config.settings.stack_folder", lambda _: tmp_path)
     monkeypatch.setattr("lab.start.machine.up", lambda: noted.append("lab machine"))
+    monkeypatch.setattr("lab.start.host.require_prepared", lambda _: noted.append("prepared?"))
     monkeypatch.setattr("lab.start.survey.survey", _all_there)
     monkeypatch.setattr("lab.start.bmcs.publish", lambda _: noted.append("BMC settings"))
     monkeypatch.setattr(start, "equip", lambda _, piece: noted.append(f"made {piece.name}"))
@@ -95,7 +96,7 @@ def test_where_the_rack_never_was_nothing_is_made(
     monkeypatch.setattr("lab.start.survey.survey", lambda _: other)
     with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
         start.start(Settings("lab", RACK, LabMachine("h"), KVM, "00" * 32))
-    assert calls == []
+    assert calls == ["prepared?"]
 
 
 def test_of_a_rack_that_is_half_made_what_there_is_gets_power(
@@ -118,6 +119,7 @@ def test_of_a_rack_that_is_half_made_what_there_is_gets_power(
 def test_a_real_lab_machine_is_not_started(calls: list[str]) -> None:
     start.start(Settings("lab", RACK, LabMachine("h"), KVM, "00" * 32))
     assert "lab machine" not in calls
+    assert calls[0] == "prepared?"  # its boot may have assembled what is a machine's
 
 
 def test_no_node_waits_for_a_consul_server(calls: list[str]) -> None:
