@@ -6,6 +6,7 @@ from components.rack import Rack
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.settings import load_settings
+from lab import mirror
 from lab.ground import check_ground
 from lab.survey import KEYS
 
@@ -13,6 +14,8 @@ try:
     looks = pulumi.runtime.is_dry_run()  # a preview contacts no machine and writes nothing
     settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get, keep=not looks)
     pulumi.log.info(summary(bill(settings.topology), settings.memory))
+    if notice := mirror.notice(settings):
+        pulumi.log.warn(notice)
     for node in () if looks else check_ground(settings):
         pulumi.log.warn(
             f"{node} is off: what lives there is kept as last seen. "

@@ -28,6 +28,7 @@ from artefacts.download import (
     require_there,
     write_sums,
 )
+from config.errors import ConfigError, Problem
 from config.mirror import Mirror
 
 LOCK = Path(__file__).with_name("mirror.lock")
@@ -38,10 +39,13 @@ INDEX = "APKINDEX.tar.gz"
 AT_ONCE = 8
 WHO_MAY = (
     "A copy of Alpine's mirror has Alpine's signatures; for one that another key signs: "
-    "pulumi config set lab:alpineKeys FOLDER"
+    "pulumi config set lab:alpineKeys FOLDER --stack NAME"
 )
-RENEW = "renew the lock, which takes the versions that the mirror has now: lab alpine lock"
-OFFLINE = "To build Alpine offline instead, of other versions: pulumi config rm lab:alpine"
+RENEW = "renew the lock, which takes the versions that it has now: lab --stack NAME alpine lock"
+OFFLINE = (
+    "To build Alpine offline instead, of other versions: pulumi config rm lab:alpine --stack NAME"
+)
+RELEASE = re.compile(r"(?<=/)(v\d+\.\d+|edge|latest-stable)$")  # the end of a mirror's place
 KIND = "alpine"  # in the cache
 LOOK_S = 5.0  # that long a mirror is waited for where it is looked at only
 
@@ -55,7 +59,7 @@ def packages(mirror: Mirror) -> Path:
     locked = read_sums(LOCK)
 
     def build(work: Path) -> None:
-        for path, found in _fetch(mirror, locked, work).items():
+        for path, found in _fetch(mirror, locked, work, f"If it has a newer one, {RENEW}").items():
             if found != locked[path]:
                 raise CommandFailed(
                     f"{mirror.place}/{path} has sha256 {found}, the lock says {locked[path]}\n"
@@ -90,14 +94,30 @@ def locked_of() -> str:
     return comment_of(LOCK)
 
 
+def require_release(mirror: Mirror) -> None:
+    """Refuse a mirror of another release than the locked one, as far as their addresses tell.
+
+    Raises:
+        ConfigError: machines would have packages of one, and repositories of another.
+    """
+    named, locked = (RELEASE.search(place) for place in (mirror.place, locked_of()))
+    if named and locked and named[0] != locked[0]:
+        rule = f"a mirror of {locked[0]}, whose packages are locked (alpine/mirror.lock)"
+        remedy = f"name one of {locked[0]}, or {RENEW}"
+        raise ConfigError("lab:alpine", [Problem("lab:alpine", mirror.place, rule, remedy)])
+
+
 def require_packages(mirror: Mirror) -> None:
     """Refuse a mirror that is asked for the locked packages and doesn't answer.
 
     Raises:
-        CommandFailed: so it is, and the cache hasn't them.
+        ConfigError: it is of another release.
+        CommandFailed: it doesn't answer, and the cache hasn't them; or the lock can't be read.
     """
+    require_release(mirror)
     if not (cache_folder() / KIND / lock_key()).is_dir():
-        require_there(f"{mirror.place}/{next(iter(read_sums(LOCK)))}", LOOK_S)
+        for path in list(read_sums(LOCK))[:1]:
+            require_there(f"{mirror.place}/{path}", LOOK_S)
 
 
 def is_locked(name: str) -> bool:
@@ -126,8 +146,8 @@ def _resolve(mirror: Mirror, names: list[str], optional: list[str], work: Path) 
     return [line.removeprefix(f"{work}/") for line in found.splitlines()]
 
 
-def _fetch(mirror: Mirror, paths: Iterable[str], folder: Path) -> dict[str, str]:
-    """Fetch paths of the mirror into a folder; the sha256 of each."""
+def _fetch(mirror: Mirror, paths: Iterable[str], folder: Path, hint: str = "") -> dict[str, str]:
+    """Fetch paths of the mirror into a folder; the sha256 of each. `hint`: where one is missing."""
 
     def one(path: str) -> tuple[str, str]:
         try:
@@ -135,7 +155,7 @@ def _fetch(mirror: Mirror, paths: Iterable[str], folder: Path) -> dict[str, str]
         except Unreachable as error:
             raise Unreachable(f"{error}\n{OFFLINE}") from error
         except CommandFailed as error:
-            raise CommandFailed(f"{error}\nIf the mirror has a newer one, {RENEW}") from error
+            raise CommandFailed(f"{error}\n{hint}".strip()) from error
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return dict(threads.map(one, paths))

@@ -104,8 +104,14 @@ def chosen(mirror: Mirror | None, kernel: Kernel = Kernel.RACK) -> Release:
 
     The lock decides: without it no mirror was ever reached, and the offline tree is the fallback.
     It looks for no mirror, so it gives the same while one is out of reach.
+
+    Raises:
+        ConfigError: the mirror is of another release than what is locked.
     """
-    return Release(mirror if mirrors.LOCK.exists() else None, kernel)
+    if not (mirror and mirrors.LOCK.exists()):
+        return Release(None, kernel)
+    mirrors.require_release(mirror)
+    return Release(mirror, kernel)
 
 
 def repository(tree: Path) -> str:

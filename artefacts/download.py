@@ -18,6 +18,7 @@ from artefacts.process import CommandFailed
 SILENT_S = 20.0  # that long a server may say nothing
 CHUNK = 1 << 20
 COMMENT = "# "
+SHA256 = 64  # hex digits
 
 
 class Unreachable(CommandFailed):
@@ -60,15 +61,23 @@ def _opened(source: str, timeout_s: float) -> Iterator[HTTPResponse]:
     except HTTPError as error:
         raise CommandFailed(f"{told}: {error}") from error
     except (URLError, ConnectionError, TimeoutError, HTTPException) as error:
+        if source.startswith("/"):  # a folder isn't silent: it has the file or not
+            raise CommandFailed(f"{told}: {error}") from error
         raise Unreachable(f"{told}: {error}") from error
     except OSError as error:  # of this side
         raise CommandFailed(f"{told}: {error}") from error
 
 
 def read_sums(lock: Path) -> dict[str, str]:
-    """The sha256 of each path that a lock has."""
+    """The sha256 of each path that a lock has.
+
+    Raises:
+        CommandFailed: it is no lock, as one with marks of a merge.
+    """
     lines = (line for line in lock.read_text().splitlines() if not line.startswith(COMMENT))
-    rows = (line.split("  ", 1) for line in lines)
+    rows = [line.split("  ", 1) for line in lines]
+    if not all(len(row) == 2 and len(row[0]) == SHA256 for row in rows):  # noqa: PLR2004
+        raise CommandFailed(f"{lock} can't be read: each line has a checksum and a path")
     return {path: sha256 for sha256, path in rows}
 
 

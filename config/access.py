@@ -6,6 +6,7 @@ user's own ssh configuration says of a real lab machine to `users_ssh`, writing 
 """
 
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class LabMachine:
 def _no_machine(text: str, stack: str) -> ConfigError:
     rule = "one of: virtual, local, ssh://[user@]host[:port]"
     remedy = f"pulumi config set lab:machine ssh://root@HOST --stack {stack}"
+    text = re.sub("(//[^/]*:)[^/]*@", r"\1…@", text)  # no password is shown
     return ConfigError("the stack's settings", [Problem("lab:machine", text, rule, remedy)])
 
 

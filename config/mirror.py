@@ -37,8 +37,8 @@ def of_stack(stack: str, option: Option) -> Mirror | None:
     problems = []
     if named is not None and not _is_place(place):
         rule = "an http address, or the absolute path of a folder, with main/ and community/ in it"
-        if "@" in place:
-            named = place.rpartition("@")[2]
+        if "@" in place or "?" in place:
+            named = "(not shown)"
             rule += "; without a password, as all machines and the state would have it"
         remedy = f"pulumi config set lab:alpine {OFFICIAL} --stack {stack}"
         problems.append(Problem("lab:alpine", named, rule, remedy))
@@ -52,13 +52,14 @@ def of_stack(stack: str, option: Option) -> Mirror | None:
 
 
 def _is_place(text: str) -> bool:
-    """Whether it is an http address without a user, or an absolute path; without blanks."""
+    """Whether it is a plain http address, without a user or a query, or an absolute path."""
     if not text.isprintable() or " " in text:
         return False
     if text.startswith("/"):
         return True
     try:
         parts = urlsplit(text)
-        return text.startswith(SCHEMES) and bool(parts.hostname) and "@" not in parts.netloc
-    except ValueError:  # no address, as http://[::1
+        odd = "@" in parts.netloc or parts.query or parts.fragment or not text.isascii()
+        return text.startswith(SCHEMES) and bool(parts.hostname) and parts.port != 0 and not odd
+    except ValueError:  # no address, as http://[::1, or a port that is none
         return False

@@ -12,11 +12,15 @@ from config.errors import Problem
 
 STACK_LETTERS = 6  # what is left of IFNAMSIZ for a stack beside "-internet" and "-provider"
 STACK_MOST = 27  # letters: mdadm(8) takes 32 for a name, "rack-" among them
+NO_STACKS = ("blank", "not-blank-yet")  # whose tags have another meaning
 IFNAMSIZ = 15  # the kernel's limit for an interface's name, linux/if.h (16 with the NUL)
 
 
 def stack_problem(stack: str) -> Problem | None:
     """What is wrong with a stack's name; None if nothing is."""
+    if stack in NO_STACKS:
+        rule = f"{owner_tag(stack)} marks what isn't written yet (equipment/volume.sh)"
+        return Problem("stack", stack, rule, "choose another name")
     if re.fullmatch(rf"[A-Za-z0-9]([A-Za-z0-9-]{{0,{STACK_MOST - 2}}}[A-Za-z0-9])?", stack):
         return None
     rule = f"a stack's name has 1 to {STACK_MOST} ASCII letters, digits and inner dashes"

@@ -23,12 +23,11 @@ USERS_OWN = (
     "GlobalKnownHostsFile", "GSSAPIAuthentication", "GSSAPIDelegateCredentials",
     "HostKeyAlgorithms", "HostKeyAlias", "IdentitiesOnly", "IdentityAgent", "IdentityFile",
     "IPQoS", "KexAlgorithms", "KnownHostsCommand", "MACs", "PKCS11Provider",
-    "PreferredAuthentications", "PubkeyAcceptedAlgorithms", "PubkeyAuthentication",
-    "RekeyLimit", "RevokedHostKeys", "SecurityKeyProvider", "StrictHostKeyChecking",
-    "UpdateHostKeys", "UserKnownHostsFile", "VerifyHostKeyDNS",
+    "PreferredAuthentications", "ProxyUseFdpass", "PubkeyAcceptedAlgorithms",
+    "PubkeyAuthentication", "RekeyLimit", "RevokedHostKeys", "SecurityKeyProvider",
+    "StrictHostKeyChecking", "UpdateHostKeys", "UserKnownHostsFile", "VerifyHostKeyDNS",
 )  # fmt: skip
 PATHS = ("certificatefile", "identityagent", "identityfile")  # one path each: quoted for a blank
-COMMANDS = ("KnownHostsCommand", "ProxyCommand")
 
 
 def resolved(lab: LabMachine) -> LabMachine:
@@ -76,9 +75,8 @@ def users_own(
         proxy = shlex.join(["ssh", *through, "-W", "[%h]:%p", *_destination(last)])
     if proxy != "none":
         options.append(("ProxyCommand", proxy))
-    options = [
-        (key, _named(value, str(lab.host)) if key in COMMANDS else value) for key, value in options
-    ]
+    known_as = single.get("hostkeyalias", str(lab.host))
+    options = [(key, _named(value, str(lab.host), known_as)) for key, value in options]
     host = single.get("hostname", lab.host)
     return replace(
         lab, host=host, port=int(single.get("port", "22")), user=user, options=tuple(options)
@@ -101,6 +99,7 @@ def _values(said: Sequence[str], key: str) -> list[str]:
     return [value for name, _, value in pairs if name.lower() == key]
 
 
-def _named(command: str, host: str) -> str:
-    """A command with its token %n: the host as the user named it, which has another name here."""
-    return re.sub("%[%n]", lambda token: host if token[0] == "%n" else token[0], command)
+def _named(value: str, host: str, known_as: str) -> str:
+    """A value whose tokens %n and %k, which ssh makes of another name here, are put in."""
+    tokens = {"%n": host, "%k": known_as}
+    return re.sub("%[%nk]", lambda found: tokens.get(found[0], found[0]), value)

@@ -3,6 +3,7 @@
 #   survey.sh SERIAL...
 #   memory|KIB
 #   kvm|no                        there is no /dev/kvm
+#   virtualisation|vmx or svm     by which its CPU runs guests
 #   domain|NAME|OWNER|KIB         each that libvirt has defined
 #   running|NAME
 #   bridge|NAME|OWNER
@@ -15,6 +16,7 @@ set -eu
 
 echo "memory|$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 [ -c /dev/kvm ] || echo 'kvm|no'
+echo "virtualisation|$(grep -m 1 -ow -e vmx -e svm /proc/cpuinfo || true)"
 for file in /etc/libvirt/qemu/*.xml; do
     [ -e "$file" ] || continue
     owner=$(sed -n 's/.*>\(rack-lab\.[^<]*\)<.*/\1/p' "$file" | head -n 1)

@@ -38,7 +38,7 @@ def check_ground(settings: Settings) -> list[str]:
     ]
     if problems:
         raise ConfigError(f"the lab machine {settings.lab.name}", problems)
-    if wrong := list(survey.cpus(settings)):
+    if wrong := list(survey.cpus(settings, found)):
         raise ConfigError(f"the lab machine {settings.lab.name}", wrong)
     if found.lost_power(settings.stack):
         raise ConfigError(f"the lab machine {settings.lab.name}", [_unstarted(settings)])

@@ -11,6 +11,7 @@ from alpine import image, mirror
 from alpine.release import LBU
 from artefacts import CommandFailed
 from artefacts.download import Unreachable
+from config.errors import ConfigError
 from config.mirror import OFFICIAL, Mirror
 from config.profile import Kernel
 from config.settings import PROJECT, Settings
@@ -60,8 +61,25 @@ def origin(settings: Settings) -> str:
         return "built offline of packages from PyPI and Debian; lab:alpine names a mirror"
     place = settings.mirror.place
     if not mirror.LOCK.exists():
-        return f"built offline, as no versions of {place} are locked yet: lab alpine lock"
+        return (
+            f"built offline, as no versions of {place} are locked yet: "
+            f"lab --stack {settings.stack} alpine lock"
+        )
     return f"{place}, in the versions of {LOCK} ({mirror.locked_of() or 'of unknown origin'})"
+
+
+def notice(settings: Settings) -> str | None:
+    """What an `up` says of it beforehand: that a mirror is named and isn't used.
+
+    Raises:
+        ConfigError: the mirror is of another release than what is locked.
+    """
+    if not settings.mirror:
+        return None
+    if not mirror.LOCK.exists():
+        return f"Alpine is {origin(settings)}"
+    mirror.require_release(settings.mirror)
+    return None
 
 
 def kind(settings: Settings) -> str:
@@ -78,6 +96,9 @@ def trouble(settings: Settings) -> str:
     if settings.mirror and mirror.LOCK.exists():
         try:
             mirror.require_packages(settings.mirror)
+        except ConfigError as error:
+            (problem,) = error.problems
+            return problem.rule
         except CommandFailed as error:
             return str(error)
     return ""
@@ -86,6 +107,6 @@ def trouble(settings: Settings) -> str:
 def remedy(settings: Settings) -> str:
     """What to do then."""
     return (
-        "wait until the mirror answers, or name another of the same release: "
+        "wait until it answers, or name another mirror of the same release: "
         f"pulumi config set lab:alpine {OFFICIAL} --stack {settings.stack}"
     )

@@ -46,6 +46,7 @@ class Survey:
 
     memory: int = 0
     kvm: bool = True
+    virtualisation: str = ""
     domains: dict[str, Domain] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     bridges: dict[str, str] = field(default_factory=dict)
@@ -134,6 +135,8 @@ def read(lines: Sequence[str]) -> Survey:
         match kind, rest:
             case "memory", [kib]:
                 found.memory = int(kib) << 10
+            case "virtualisation", [flag]:
+                found.virtualisation = flag
             case "kvm", _:
                 found.kvm = False
             case "domain", [name, owner, kib]:
@@ -165,13 +168,18 @@ def conflicts(settings: Settings, found: Survey) -> Iterator[Problem]:
     yield from _memory(settings, found)
 
 
-def cpus(settings: Settings) -> Iterator[Problem]:
+def cpus(settings: Settings, found: Survey) -> Iterator[Problem]:
     """The CPUs of the stack's profile that KVM on the lab machine doesn't have.
 
-    Asked of its libvirt (virsh(1), hypervisor-cpu-compare), where the profile lets libvirt check.
+    Asked of its libvirt (virsh(1), hypervisor-cpu-compare), but of an emulated lab machine's, which
+    would miss what is there.
     """
-    profile = settings.profile
-    if profile.cpu_check == UNCHECKED:
+    profile, runs = settings.profile, found.virtualisation
+    if runs and runs not in (name for name, _ in profile.node_cpu.features):
+        rule = f"nodes run guests by {runs}, as the lab machine's CPU does"
+        remedy = f"pulumi config set lab:nodeCpu MODEL,?{runs} --stack {settings.stack}"
+        yield Problem("lab:nodeCpu", str(profile.node_cpu), rule, remedy)
+    if settings.virtual and profile.cpu_check == UNCHECKED:
         return
     for key, cpu in (("nodeCpu", profile.node_cpu), ("guestCpu", profile.guest_cpu)):
         try:

@@ -184,7 +184,8 @@ def users_own() -> Own:
     if numbers[:1] != wanted[:1] or numbers < wanted:
         least = f"{CLI} or newer of version {wanted[0]} is taken"
         return Own(cli, (), f"{_ours()}: yours ({cli}) is {text.strip()}; {least}")
-    programs = tuple(Path(path).resolve() for path in found.values() if path is not None)
+    # by these names, which a link's target needn't have
+    programs = tuple(Path(path).absolute() for path in found.values() if path is not None)
     return Own(cli, programs, f"{text.strip()}, yours: {cli}")
 
 
@@ -205,7 +206,7 @@ def _origin(archive: str) -> str:
     if released.unpacked(archive):
         return "Pulumi's release"
     if not released.known(archive):
-        return "built here, as no checksum of Pulumi's release is known (make locks)"
+        return "built here, as no checksum of Pulumi's release is known (plugins/released.py)"
     return "built here unless Pulumi's release can be fetched"
 
 

@@ -106,7 +106,7 @@ def _ground(settings: Settings) -> list[Finding]:
     found = survey.survey(settings)
     bad = [
         Finding(each.key, False, f"{each.value}: {each.rule}", each.remedy)
-        for each in [*survey.conflicts(settings, found), *survey.cpus(settings)]
+        for each in [*survey.conflicts(settings, found), *survey.cpus(settings, found)]
     ]
     held = [
         Finding(f"disk {serial}", True, " ".join(filter(None, found.disks[serial])) or "empty")

@@ -32,7 +32,8 @@ Host odd
     KnownHostsCommand /usr/bin/keys %n %H %%n
     UserKnownHostsFile none
     IdentityAgent none
-    IdentityFile none
+    IdentityFile ~/.ssh/%n_key
+    ProxyUseFdpass yes
     HostKeyAlgorithms ssh-rsa
     KexAlgorithms diffie-hellman-group14-sha256
     PubkeyAcceptedAlgorithms ssh-rsa
@@ -143,6 +144,7 @@ def test_a_real_lab_machine_is_what_the_user_s_own_configuration_says(
         if key in taken and key not in ("knownhostscommand", "identityfile"):
             assert found.get(key) == values, key
     if text == "ssh://odd":
+        assert found["identityfile"] == ["~/.ssh/odd_key"]
         assert found["knownhostscommand"] == ["/usr/bin/keys odd %H %%n"]
     assert found["batchmode"] == ["yes"]
 
@@ -155,8 +157,9 @@ def test_a_real_lab_machine_is_what_the_user_s_own_configuration_says(
     ],
 )  # fmt: skip
 def test_what_isn_t_an_address_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="lab:machine"):
+    with pytest.raises(ConfigError, match="lab:machine") as refused:
         LabMachine.parse(text, "mini")
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_a_stack_s_name_fits_pulumi_md_and_lvm(stack: str) -> None:
     assert load_topology(FOLDER / "mini.yaml", "x" * 27).machines
 
 
+@pytest.mark.parametrize("stack", ["blank", "not-blank-yet"])
+def test_a_stack_s_tag_is_no_other_mark(stack: str) -> None:
+    with pytest.raises(ConfigError, match="choose another name"):
+        load_topology(FOLDER / "mini.yaml", stack)
+
+
 @pytest.mark.parametrize("text", ["ftp://there", "ssh://", "here", "ssh://host/path", ""])
 def test_a_wrong_lab_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="lab:machine"):

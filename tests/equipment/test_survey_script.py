@@ -81,6 +81,7 @@ def test_a_machine_where_a_program_fails_isn_t_taken_for_an_empty_one(
 
 def test_a_machine_without_kvm_is_told(machine: Path) -> None:
     assert read(asked(machine).stdout.splitlines()).kvm
+    assert read(["virtualisation|svm"]).virtualisation == "svm"
     assert not read(asked(machine, "/dev/no-kvm").stdout.splitlines()).kvm
 
 

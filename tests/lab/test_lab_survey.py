@@ -273,10 +273,14 @@ def test_cpus_that_kvm_there_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(survey, "ask", compare)
     node = Cpu.parse("Westmere,+vmx,?x2apic")
     real = replace(SETTINGS, profile=replace(KVM, node_cpu=node), memory=None)
-    (wrong,) = survey.cpus(real)
+    (wrong,) = survey.cpus(real, Survey(virtualisation="vmx"))
     assert (wrong.key, wrong.value) == ("lab:nodeCpu", str(node))
     assert "provide: vmx" in wrong.rule
     assert '<feature policy="require" name="vmx"/>' in asked[0]
     assert len(asked) == 2
-    assert list(survey.cpus(replace(SETTINGS, profile=EMULATED))) == []
+    assert list(survey.cpus(replace(SETTINGS, profile=EMULATED), Survey())) == []
     assert len(asked) == 2  # emulated, libvirt would miss what is there
+    on_intel = replace(real, profile=EMULATED)
+    (other,) = survey.cpus(on_intel, Survey(virtualisation="vmx"))
+    assert "by vmx" in other.rule
+    assert len(asked) == 4  # a real one's is always asked

@@ -91,16 +91,20 @@ def test_the_users_pulumi_is_used_if_it_is_new_enough(
 ) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
+    (tmp_path / "opt").mkdir()
     for name in ("pulumi", *LANGUAGE_HOST):
-        (folder / name).write_text(f"#!/bin/sh\necho {version}\n")
-        (folder / name).chmod(0o755)
+        program = tmp_path / "opt" / f"{name}-{version}"
+        program.write_text(f"#!/bin/sh\necho {version}\n")
+        program.chmod(0o755)
+        (folder / name).symlink_to(program)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     found = users_own()
     assert bool(found.programs) == fits
-    assert found.cli == folder / "pulumi"
+    assert found.cli == tmp_path / "opt" / f"pulumi-{version}"
     assert version in found.why
     assert ("built here" in found.why) is not fits
-    (folder / "pulumi").write_text("#!/bin/sh\nexec sleep 60\n")
+    assert [each.name for each in found.programs] in ([], ["pulumi", *LANGUAGE_HOST])
+    (folder / "pulumi").resolve().write_text("#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setattr(build, "VERSION_S", 0.2)
     assert "doesn't tell its version" in users_own().why
     (folder / LANGUAGE_HOST[0]).unlink()  # it would have to be downloaded
