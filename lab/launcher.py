@@ -37,6 +37,7 @@ from lab.operation import (
 )
 from lab.pulumi_cli import Known, Pulumi
 from labmachine import machine
+from plugins.build import passed_over
 
 UNKNOWN = Known(0, "")
 
@@ -57,6 +58,8 @@ def main() -> NoReturn:
             _become(pulumi.program, arguments, dict(os.environ))
         wanted = operation(arguments)
         if wanted is not None:
+            if said := passed_over():
+                _say(said)
             # An empty name, e.g. of an unset variable, is refused: Pulumi takes the selected stack.
             stack = _selected(pulumi) if wanted.stack is None else wanted.stack
             if stack is not None:

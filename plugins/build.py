@@ -189,6 +189,12 @@ def users_own() -> Own:
     return Own(cli, programs, f"{text.strip()}, yours: {cli}")
 
 
+def passed_over() -> str | None:
+    """Why the user's own Pulumi isn't used, if he has one that isn't."""
+    own = users_own()
+    return f"pulumi {own.why}" if own.cli and not own.programs else None
+
+
 def _ours() -> str:
     return f"{CLI}, {_origin(released.cli())}"
 
