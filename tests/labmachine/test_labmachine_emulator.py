@@ -75,6 +75,7 @@ def test_a_torn_verdict_is_not_believed(opens: list[bool], tmp_path: Path) -> No
 def test_kvm_that_does_not_nest_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nested: str, off: bool
 ) -> None:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(accelerator, "MODULES", tmp_path)
     assert accelerator.nesting_off() is None
     file = tmp_path / "kvm_intel/parameters/nested"
