@@ -55,15 +55,14 @@ def require_there(source: str, timeout_s: float) -> None:
 def _opened(source: str, timeout_s: float) -> Iterator[HTTPResponse]:
     address = Path(source).as_uri() if source.startswith("/") else source
     told = f"{source} can't be fetched"
+    silent = CommandFailed if source.startswith("/") else Unreachable  # a folder has it or not
     try:
         with urlopen(address, timeout=timeout_s) as answer:  # noqa: S310 # callers check the scheme
             yield answer
     except HTTPError as error:
         raise CommandFailed(f"{told}: {error}") from error
     except (URLError, ConnectionError, TimeoutError, HTTPException) as error:
-        if source.startswith("/"):  # a folder isn't silent: it has the file or not
-            raise CommandFailed(f"{told}: {error}") from error
-        raise Unreachable(f"{told}: {error}") from error
+        raise silent(f"{told}: {error}") from error
     except OSError as error:  # of this side
         raise CommandFailed(f"{told}: {error}") from error
 

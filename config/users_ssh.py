@@ -54,17 +54,17 @@ def users_own(
 
     `default`: what it says without any configuration; `local_user`: ssh's own default.
     """
-    found = [(key.lower(), value) for key, _, value in (line.partition(" ") for line in said)]
-    single = dict(reversed(found))
-    ssh_s = {key: _values(default, key) for key, _ in found}
+    found, ssh_s = _values(said), _values(default)
+    single = {key: values[0] for key, values in found.items()}
     user = lab.user or single.get("user", local_user)
     if lab.user is None and user == local_user:
         user = "root"
     wanted = {key.lower(): key for key in USERS_OWN}
     options = [
         (wanted[key], f'"{value}"' if key in PATHS and " " in value else value)
-        for key, value in found
-        if key in wanted and _values(said, key) != ssh_s[key]
+        for key, values in found.items()
+        if key in wanted and values != ssh_s.get(key)
+        for value in values
     ]
     proxy = single.get("proxycommand", "none")
     jump = single.get("proxyjump", "none")
@@ -93,10 +93,13 @@ def _destination(jump: str) -> list[str]:
     return [*words, f"{user}@{host}" if user else host]
 
 
-def _values(said: Sequence[str], key: str) -> list[str]:
-    """All values of a key, which `ssh -G` writes in lower case but for some."""
-    pairs = (line.partition(" ") for line in said)
-    return [value for name, _, value in pairs if name.lower() == key]
+def _values(said: Sequence[str]) -> dict[str, list[str]]:
+    """All values by their key, which `ssh -G` writes in lower case but for some."""
+    found: dict[str, list[str]] = {}
+    for line in said:
+        key, _, value = line.partition(" ")
+        found.setdefault(key.lower(), []).append(value)
+    return found
 
 
 def _named(value: str, host: str, known_as: str) -> str:

@@ -27,7 +27,7 @@ from labmachine import accelerator, machine
 from labmachine.emulator import emulator
 from labmachine.image import machine_image
 from labmachine.state import State
-from plugins.build import passed_over, tools
+from plugins.build import tools, users_own
 
 LOGS = PROJECT / ".lab" / "build"
 SILENT_S = 5.0  # what is in the cache is found within that
@@ -80,7 +80,7 @@ def build(stack: str) -> None:
         CommandFailed: a part failed; the others have been ended, what they had finished is kept.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
-    if said := passed_over():
+    if said := users_own().passed_over:
         print(said, file=sys.stderr)
     settings = _settings(stack)
     mirror.lock_at_first(settings)

@@ -255,10 +255,6 @@ def change(settings: Settings, wanted: Change, *, by_sudo: bool = False) -> None
         ConfigError: there is no sudo, by which the user is let in.
     """
     if wanted.action == _ADMIT:
-        if not shutil.which("sudo"):
-            rule = "sudo, by which this project's key is let in as root once"
-            remedy = f"as root add to /root/.ssh/authorized_keys: {wanted.words[0]}"
-            raise Refused("lab:machine local", [Problem("sudo", "not installed", rule, remedy)])
         _sudo(wanted.action, *wanted.words)
         settings.write_access()  # its sshd may be new
         return
@@ -427,7 +423,15 @@ def _do(
 
 
 def _sudo(action: str, *words: str) -> str:
-    """Have it done on this machine; sudo asks for its password on the terminal."""
+    """Have it done on this machine; sudo asks for its password on the terminal.
+
+    Raises:
+        ConfigError: there is no sudo.
+    """
+    if not shutil.which("sudo"):
+        rule = "sudo, by which this project's key is let in as root once"
+        remedy = f"as root add to /root/.ssh/authorized_keys: {local.authorized_line()}"
+        raise Refused("lab:machine local", [Problem("sudo", "not installed", rule, remedy)])
     return run(["sudo", *_command(action, *words)], env=users_environment(), shown=True)
 
 

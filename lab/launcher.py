@@ -37,7 +37,6 @@ from lab.operation import (
 )
 from lab.pulumi_cli import Known, Pulumi
 from labmachine import machine
-from plugins.build import passed_over
 
 UNKNOWN = Known(0, "")
 
@@ -58,8 +57,8 @@ def main() -> NoReturn:
             _become(pulumi.program, arguments, dict(os.environ))
         wanted = operation(arguments)
         if wanted is not None:
-            if said := passed_over():
-                _say(said)
+            if pulumi.passed_over:
+                _say(pulumi.passed_over)
             # An empty name, e.g. of an unset variable, is refused: Pulumi takes the selected stack.
             stack = _selected(pulumi) if wanted.stack is None else wanted.stack
             if stack is not None:

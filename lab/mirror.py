@@ -8,7 +8,7 @@ Leaves locking and fetching to `alpine.mirror`.
 import sys
 
 from alpine import image, mirror
-from alpine.release import LBU
+from alpine.release import LBU, chosen
 from artefacts import CommandFailed
 from artefacts.download import Unreachable
 from config.errors import ConfigError
@@ -74,11 +74,8 @@ def notice(settings: Settings) -> str | None:
     Raises:
         ConfigError: the mirror is of another release than what is locked.
     """
-    if not settings.mirror:
-        return None
-    if not mirror.LOCK.exists():
+    if settings.mirror and not chosen(settings.mirror).mirror:
         return f"Alpine is {origin(settings)}"
-    mirror.require_release(settings.mirror)
     return None
 
 

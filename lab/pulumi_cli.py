@@ -29,10 +29,11 @@ STATE_ENDS = (".json", ".json.gz")  # of the file of a stack's state
 
 @dataclass(frozen=True)
 class Pulumi:
-    """The program, and the whole environment it runs in."""
+    """The program, the whole environment it runs in, and why it isn't the user's own."""
 
     program: Path
     environment: dict[str, str]
+    passed_over: str = ""
 
     def ask(self, *arguments: str) -> str:
         """What it prints in this project's folder, asking nobody.
@@ -69,9 +70,11 @@ class Known:
 @cache
 def pulumi() -> Pulumi:
     """The tools, built if the cache lacks them."""
-    tools = build.tools()
+    own = build.users_own()
+    tools = build.tools(own)
     users = {name: value for name, value in os.environ.items() if name not in PYTHONS_OWN}
-    return Pulumi(tools / "bin" / "pulumi", {**users, **build.environment(tools)})
+    environment = {**users, **build.environment(tools)}
+    return Pulumi(tools / "bin" / "pulumi", environment, own.passed_over)
 
 
 def backend() -> str:

@@ -55,16 +55,17 @@ LANGUAGE_HOST = ("pulumi-language-python", *SCRIPTS)
 VERSION_S = 30.0  # so long the user's CLI may take to tell its version
 
 
-def tools() -> Path:
+def tools(own: "Own | None" = None) -> Path:
     """The tools folder: `bin/` with the CLI and language host, beside nothing else.
 
     Fetches or builds what the cache lacks (building takes some six minutes on two cores) and
     installs the resource plugins into `home()` in the versions the installed SDKs ask for.
+    `own`: the user's own Pulumi, where that was asked for its version already.
 
     Raises:
         CommandFailed: if Go is missing, a module can't be fetched, or a build fails.
     """
-    programs = users_own().programs or _released() or _built()
+    programs = (own or users_own()).programs or _released() or _built()
     name = "pulumi-bin-" + digest(*(str(path) for path in programs))
 
     def assemble(folder: Path) -> None:
@@ -157,6 +158,11 @@ class Own:
     programs: tuple[Path, ...]
     why: str
 
+    @property
+    def passed_over(self) -> str:
+        """Why it isn't used, if there is one that isn't; else nothing."""
+        return f"pulumi {self.why}" if self.cli and not self.programs else ""
+
 
 def users_own() -> Own:
     """The CLI and language host on PATH, which are used if they are there and new enough.
@@ -187,12 +193,6 @@ def users_own() -> Own:
     # by these names, which a link's target needn't have
     programs = tuple(Path(path).absolute() for path in found.values() if path is not None)
     return Own(cli, programs, f"{text.strip()}, yours: {cli}")
-
-
-def passed_over() -> str | None:
-    """Why the user's own Pulumi isn't used, if he has one that isn't."""
-    own = users_own()
-    return f"pulumi {own.why}" if own.cli and not own.programs else None
 
 
 def _ours() -> str:

@@ -60,11 +60,16 @@ def chosen(context: typer.Context) -> Chosen:
     return found
 
 
+def real_lab_machine(stack: str) -> str | None:
+    """The `lab:machine` of a stack that has a real one."""
+    named = machine_of(stacks.options(stack))
+    return None if named == VIRTUAL else named
+
+
 def say_which(context: typer.Context) -> None:
     """Say that this is about the virtual lab machine, where the stack has a real one."""
     stack = chosen(context).stack
-    named = machine_of(stacks.options(stack)) if stacks.is_there(stack) else VIRTUAL
-    if named != VIRTUAL:
+    if stacks.is_there(stack) and (named := real_lab_machine(stack)):
         print(
             f"stack {stack}: its lab machine is {named} (lab --stack {stack} host check); "
             "this is about the virtual one",
@@ -78,8 +83,7 @@ def require_virtual(stack: str, rule: str, remedy: str) -> None:
     Raises:
         ConfigError: it is on one; with the rule that this breaks.
     """
-    named = machine_of(stacks.options(stack))
-    if named != VIRTUAL:
+    if named := real_lab_machine(stack):
         raise Refused(f"stack {stack}", [Problem("lab:machine", named, rule, remedy)])
 
 

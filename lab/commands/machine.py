@@ -7,12 +7,13 @@ import typer
 
 from artefacts import CommandFailed
 from config import stacks
-from config.settings import VIRTUAL, machine_of
+from config.settings import VIRTUAL
 from config.stacks import PROJECT
 from lab import inventory, kept, pulumi_cli, runs
 from lab.commands.context import (
     chosen,
     confirm,
+    real_lab_machine,
     require_virtual,
     say_which,
     screen,
@@ -133,11 +134,10 @@ def removable() -> None:
 
 def _is_real(stack: str, what: str) -> bool:
     """Whether the stack's lab machine is a real one, which is then said."""
-    named = machine_of(stacks.options(stack))
-    if named == VIRTUAL:
-        return False
-    print(f"stack {stack}: its lab machine is {named}, nothing to {what}", file=sys.stderr)
-    return True
+    named = real_lab_machine(stack)
+    if named:
+        print(f"stack {stack}: its lab machine is {named}, nothing to {what}", file=sys.stderr)
+    return bool(named)
 
 
 def _tell_racks() -> None:

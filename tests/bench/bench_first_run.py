@@ -19,7 +19,6 @@ from pathlib import Path
 import yaml
 from mirrors import served_mirror
 
-from alpine.mirror import LOCK
 from artefacts.namespace import remove_tree
 from config.settings import PROJECT
 from lab.build import LOGS, PARTS
@@ -42,7 +41,6 @@ def first_run(title: str, options: Mapping[str, str]) -> None:
     """Build with an empty cache and these `lab:` options, and print what it took."""
     remove_tree(CACHE)
     shutil.rmtree(LOGS, ignore_errors=True)
-    was_locked = LOCK.exists()
     config = {"lab:topology": "mini"} | {f"lab:{key}": value for key, value in options.items()}
     SETTINGS.write_text(yaml.safe_dump({"config": config}))
     try:
@@ -53,8 +51,6 @@ def first_run(title: str, options: Mapping[str, str]) -> None:
     finally:
         SETTINGS.unlink()
         remove_tree(CACHE)
-        if not was_locked:
-            LOCK.unlink(missing_ok=True)
     print(f"{title}: {took:.0f} s, {worked / 60:.1f} minutes of a core")
     for log in sorted(LOGS.glob("*.log")):
         for step, seconds in STEP.findall(log.read_text()):

@@ -21,7 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(build, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(build, "SILENT_S", 0.5)
     monkeypatch.setattr(build, "REPORT_S", 0.5)
-    monkeypatch.setattr("plugins.build.users_own", lambda: Own(None, (), "none"))
+    monkeypatch.setattr(build, "users_own", lambda: Own(None, (), "none"))
     monkeypatch.setattr(accelerator, "opens", lambda: False)
 
 
@@ -49,7 +49,7 @@ def test_of_an_own_pulumi_that_is_too_old_one_is_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _parts(monkeypatch, one="true")
-    monkeypatch.setattr("plugins.build.users_own", lambda: Own(Path("/bin/pulumi"), (), "too old"))
+    monkeypatch.setattr(build, "users_own", lambda: Own(Path("/bin/pulumi"), (), "too old"))
     build.build("mini")
     assert capfd.readouterr() == ("", "pulumi too old\n")
 

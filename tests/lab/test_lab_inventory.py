@@ -170,7 +170,7 @@ def test_the_lab_machine_goes_on_while_another_stack_is_raised_on_it(
 def test_a_destroy_on_a_real_one_leaves_the_virtual_one_alone(
     project: Path, lab: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.commands.machine.machine_of", lambda _: "ssh://root@my-lab")
+    monkeypatch.setattr("lab.commands.context.machine_of", lambda _: "ssh://root@my-lab")
     shown = lab("machine", "down", "--unless-used", stack="five")
     assert shown.exit_code == 0
     assert "its lab machine is ssh://root@my-lab, nothing to switch off" in shown.output
