@@ -188,7 +188,7 @@ def require_prepared(settings: Settings) -> None:
     """
     prepare = f"prepare it: lab --stack {settings.stack} host prepare"
     problems = [
-        Problem(each.about, each.found, each.remedy, prepare if each.change else each.remedy)
+        Problem(each.about, each.found, each.remedy, prepare) if each.change else _lasting(each)
         for each in lacking(settings, look(settings))
     ]
     if problems:
@@ -226,13 +226,14 @@ def require_usable(settings: Settings, host: Host) -> None:
     Raises:
         ConfigError: with what nothing can be done about from here.
     """
-    problems = [
-        Problem(each.about, each.found, "what prepare can't change must be there", each.remedy)
-        for each in lacking(settings, host)
-        if not each.change
-    ]
+    problems = [_lasting(each) for each in lacking(settings, host) if not each.change]
     if problems:
         raise Refused(f"preparing {settings.lab.name}", problems)
+
+
+def _lasting(finding: Finding) -> Problem:
+    rule = "what prepare can't change must be there"
+    return Problem(finding.about, finding.found, rule, finding.remedy)
 
 
 def changes(settings: Settings, host: Host, *, listed: bool = False) -> list[Change]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prepared_host import PREPARED
 
-import equipment
 from artefacts import CommandFailed
 from config.access import LabMachine
 from config.consul import PROMPT
@@ -100,20 +100,14 @@ def test_kvm_is_looked_at_only(
     assert words in doctor._acceleration()
 
 
-PREPARED = replace(
-    host.Host(),
-    uid=0, architecture="x86_64", system=("debian", "12"),
-    packages=dict.fromkeys(equipment.HOST_PACKAGES, "99"),
-    units=dict.fromkeys(equipment.HOST_UNITS, "active"), virtualisation="svm", kvm=True,
-    heeded=True, nesting=True, pages=host.LEAST_PAGES, files=host.sums(), virtualbmc=True,
-)  # fmt: skip
+SOUND = host.read(PREPARED)
 
 
 @pytest.mark.parametrize(
     ("found", "wrong"),
     [
-        (PREPARED, ["ssh://somewhere: reached, has all it needs"]),
-        (replace(PREPARED, pages=0, held=[("rack-lab-sda", "md9")]),
+        (SOUND, ["ssh://somewhere: reached, has all it needs"]),
+        (replace(SOUND, pages=0, held=[("rack-lab-sda", "md9")]),
          ["ssh://somewhere: reached", "vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
         (CommandFailed("ssh: exit code 255\n  | no route to host"),
          ["ssh://somewhere: the lab machine must answer: no route to host"]),
@@ -135,13 +129,13 @@ def test_a_real_lab_machine_is_asked(
     about = "lab machine"
     told = [each for each in doctor.examine(real) if each.about.startswith(about)]
     assert [each.found for each in told] == wrong
-    assert all(each.fine for each in told) == (found == PREPARED)
+    assert all(each.fine for each in told) == (found == SOUND)
 
 
 def test_a_report_has_what_its_readers_need_and_no_names(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    odd = replace(PREPARED, foreign=["rack-secret-group"], uses=[("lvm2", "secret group")])
+    odd = replace(SOUND, foreign=["rack-secret-group"], uses=[("lvm2", "secret group")])
     monkeypatch.setattr(host, "look", lambda _settings: odd)
     mirror = Mirror("http://secret-mirror/alpine")
     real = replace(settings, lab=LabMachine("secret-host"), memory=None, mirror=mirror)

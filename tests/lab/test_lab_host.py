@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prepared_host import PREPARED
 
 import equipment
 from artefacts import CommandFailed
@@ -26,20 +27,6 @@ SETTINGS = Settings(
     KVM,
     "00" * 32,
 )
-VERSIONS = {"libvirt-daemon-system": "9.0.0-4+deb12u2", "qemu-system-x86": "1:7.2+dfsg-7+deb12u18"}
-PREPARED = [
-    "root|0",
-    "architecture|x86_64",
-    "system|debian|12",
-    *(f"package|{name}|{VERSIONS.get(name, '99')}" for name in equipment.HOST_PACKAGES),
-    *(f"unit|{name}|active" for name in equipment.HOST_UNITS),
-    "kvm|svm|yes|1",
-    "pages|65536",
-    *(f"file|{path}|{sha256}" for path, sha256 in host.sums().items()),
-    "virtualbmc|yes",
-    "heeded|yes",
-    "scan_lvs|0",
-]
 # What differs, which finding tells it, in which words, and by which action it is mended.
 LACKING = {
     "root|1000": ("root", "ssh://root@[::1]:23 --stack mini", ""),
