@@ -28,6 +28,7 @@ def modules_folder(root: Path) -> Path:
 def choose_modules(source: Path, names: Iterable[str], target: Path) -> list[str]:
     """Copy the modules called `names` and all they depend on to `target`.
 
+    Names have dashes or underscores, as modprobe takes both.
     `source` and `target` are `lib/modules/<version>` folders. Returns the paths copied, in
     loading order, without what is in the kernel itself; `depmod` comes next.
 
@@ -38,7 +39,7 @@ def choose_modules(source: Path, names: Iterable[str], target: Path) -> list[str
     by_name = {module_name(path): path for path in depends}
     itself = {module_name(path) for path in (source / "modules.builtin").read_text().split()}
     wanted: dict[str, None] = {}
-    for name in names:
+    for name in map(module_name, names):
         if name not in itself:
             path = by_name[name]
             wanted |= dict.fromkeys([*reversed(depends[path]), path])

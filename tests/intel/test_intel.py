@@ -99,7 +99,7 @@ def _initramfs(
     source, target = kernel.modules_folder(root), folder / f"modules-{root.name}-{len(more)}"
     shutil.rmtree(target, ignore_errors=True)
     has = {kernel.module_name(path) for path in kernel.read_depends(source)}
-    wanted = [each for each in (*more, *KVM_MODULES) if each.replace("-", "_") in has]
+    wanted = [each for each in (*more, *KVM_MODULES) if kernel.module_name(each) in has]
     files = kernel.choose_modules(source, wanted, target)
     for path in files:
         archive.file(Path(path).name, (target / path).read_bytes())
