@@ -98,8 +98,16 @@ def require_release(mirror: Mirror) -> None:
     """Refuse a mirror of another release than the locked one, as far as their addresses tell.
 
     Raises:
-        ConfigError: machines would have packages of one, and repositories of another.
+        ConfigError: machines would have packages of one, and repositories of another; or the lock
+            can't be read.
     """
+    try:
+        read_sums(LOCK)
+    except CommandFailed as error:
+        remedy = f"take it from git again: git checkout alpine/mirror.lock; or {RENEW}"
+        raise ConfigError(
+            "lab:alpine", [Problem("alpine/mirror.lock", "damaged", str(error), remedy)]
+        ) from error
     named, locked = (RELEASE.search(place) for place in (mirror.place, locked_of()))
     if named and locked and named[0] != locked[0]:
         rule = f"a mirror of {locked[0]}, whose packages are locked (alpine/mirror.lock)"
@@ -111,8 +119,8 @@ def require_packages(mirror: Mirror) -> None:
     """Refuse a mirror that is asked for the locked packages and doesn't answer.
 
     Raises:
-        ConfigError: it is of another release.
-        CommandFailed: it doesn't answer, and the cache hasn't them; or the lock can't be read.
+        ConfigError: it is of another release, or the lock can't be read.
+        CommandFailed: it doesn't answer, and the cache hasn't them.
     """
     require_release(mirror)
     if not (cache_folder() / KIND / lock_key()).is_dir():
@@ -168,7 +176,8 @@ def _verify(mirror: Mirror, files: Iterable[Path]) -> None:
         try:
             apk.apk("verify", "--keys-dir", keys(mirror), file)
         except CommandFailed as error:
-            raise CommandFailed(f"{error}\n{WHO_MAY}") from error
+            hint = WHO_MAY if "signature" in str(error) else f"{mirror.place} isn't sound"
+            raise CommandFailed(f"{error}\n{hint}") from error
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(one, files))

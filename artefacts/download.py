@@ -71,11 +71,11 @@ def read_sums(lock: Path) -> dict[str, str]:
     """The sha256 of each path that a lock has.
 
     Raises:
-        CommandFailed: it is no lock, as one with marks of a merge.
+        CommandFailed: it is no lock, as an empty one, or one with marks of a merge.
     """
     lines = (line for line in lock.read_text().splitlines() if not line.startswith(COMMENT))
     rows = [line.split("  ", 1) for line in lines]
-    if not all(len(row) == 2 and len(row[0]) == SHA256 for row in rows):  # noqa: PLR2004
+    if not rows or not all(len(row) == 2 and len(row[0]) == SHA256 for row in rows):  # noqa: PLR2004
         raise CommandFailed(f"{lock} can't be read: each line has a checksum and a path")
     return {path: sha256 for sha256, path in rows}
 

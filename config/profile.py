@@ -184,7 +184,7 @@ def of_stack(stack: str, option: Option, found: Profile) -> Profile:
         ConfigError: an option's value can't be used.
     """
     problems = []
-    if named := option("profile"):
+    if (named := option("profile")) is not None:
         if named in PROFILES:
             found = PROFILES[named]
         else:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from artefacts import run
+from artefacts.environment import users_environment
 from config.access import LabMachine
 
 # What a real lab machine's block takes from the user's own configuration where it isn't ssh's
@@ -40,8 +41,9 @@ def resolved(lab: LabMachine) -> LabMachine:
         return lab
     words = ["-p", str(lab.port)] if lab.port else []
     words += ["-l", lab.user] if lab.user else []
+    env = users_environment()  # as it is reached, and as the configuration's Match exec reads it
     said, default = (
-        run(["ssh", *configuration, "-G", *words, "--", lab.host]).splitlines()
+        run(["ssh", *configuration, "-G", *words, "--", lab.host], env=env).splitlines()
         for configuration in ([], ["-F", "none"])
     )
     return users_own(lab, said, default, getpass.getuser())

@@ -24,6 +24,12 @@ member_of() {
     mdadm --examine --export "$1" 2>/dev/null | sed -n 's/^MD_NAME=\(.*:\)\{0,1\}//p'
 }
 
+# What stands on a disk, or where it is mounted or swapped to: it may have no signature, as dm-crypt's
+# plain mode. Nothing for a free one.
+used_by() {
+    lsblk --noheadings --list --output NAME,MOUNTPOINT "$1" | awk 'NR > 1 || NF > 1 { $1 = $1; print }' | paste -s -d ';' -
+}
+
 # Empty disks are equal and need no synchronising: minutes of I/O beside the rack's first boots.
 create() {
     clean=--assume-clean
@@ -59,6 +65,8 @@ assemble() {
             members=$((members + 1))
         elif [ -n "$found" ] || [ -n "$(wipefs --noheadings --output TYPE "$disk")" ]; then
             refuse "$disk holds ${found:-$(wipefs --noheadings --output TYPE "$disk")}; nothing was changed. If that data may go: wipefs --all $disk"
+        elif [ -n "$(used_by "$disk")" ]; then
+            refuse "$disk is in use: $(used_by "$disk"); nothing was changed"
         fi
     done
     md=$(running)

@@ -2,7 +2,7 @@
 # What a real lab machine has of what racks need, and making it so: Debian 12, 13, Ubuntu 24.04.
 #   host.sh look VIRTUALBMC "PACKAGE..." "UNIT..." "FILE..." "MODULE..."   changes nothing;
 #                                    a record per line:
-#     root|UID
+#     root|UID                       another user's is all that is told
 #     architecture|x86_64
 #     system|ID|VERSION              os-release(5)
 #     package|NAME|VERSION           each of these that is installed
@@ -15,6 +15,7 @@
 #     pages|NUMBER                   vm.nr_overcommit_hugepages
 #     file|PATH|SHA256               each of these that is there
 #     virtualbmc|yes                 its file VIRTUALBMC is there
+#     laid|yes                       files were laid, or not yet taken back to the end
 #     heeded|yes                     udev and the initramfs have those files
 #     scan_lvs|0                     lvm.conf(5)
 #     held|VOLUME|DEVICE             a rack's volume, and what the lab machine has made of it
@@ -42,6 +43,7 @@ heeded=$notes/heeded
 rules=/etc/udev/rules.d/57-rack-lab.rules
 nesting=/etc/modprobe.d/rack-lab.conf
 pages=/proc/sys/vm/nr_overcommit_hugepages
+sysctl=/etc/sysctl.d/10-rack-lab.conf # before the user's own, which count then, sysctl.d(5)
 
 refuse() {
     echo "$1" >&2
@@ -72,6 +74,7 @@ quiet_apt() {
 look() {
     virtualbmc=$1 packages=$2 units=$3 files=$4 modules=$5
     echo "root|$(id -u)"
+    [ "$(id -u)" = 0 ] || return 0 # the rest may be kept from others
     echo "architecture|$(uname -m)"
     # shellcheck source=/dev/null
     (. /etc/os-release && echo "system|$ID|${VERSION_ID:-}")
@@ -98,6 +101,7 @@ look() {
         [ ! -f "$file" ] || echo "file|$file|$(sha256sum "$file" | cut -d ' ' -f 1)"
     done
     [ ! -s "$virtualbmc" ] || echo 'virtualbmc|yes'
+    [ ! -e $notes/pages ] || echo 'laid|yes'
     [ ! -e $heeded ] || [ "$(cat $heeded)" != "$(sums)" ] || echo 'heeded|yes'
     ! has lvmconfig || lvmconfig --type full devices/scan_lvs | sed 's/.*=/scan_lvs|/'
     racks | sort -u
@@ -263,7 +267,8 @@ sums() { # of the files that are in the initramfs, too
 }
 
 heed() {
-    [ ! -e /etc/sysctl.d/60-rack-lab.conf ] || sysctl --quiet --load /etc/sysctl.d/60-rack-lab.conf
+    limit=$(sed -n 's/^vm.nr_overcommit_hugepages = //p' $sysctl 2>/dev/null || true)
+    [ "${limit:-0}" -le "$(cat $pages)" ] || echo "$limit" >$pages # one of the user's may be higher
     udevadm control --reload
     udevadm trigger --settle --subsystem-match=block --property-match='DM_VG_NAME=rack-*'
     if has update-initramfs; then update-initramfs -u -k all >&2; fi

@@ -43,5 +43,8 @@ for serial in "$@"; do
     disk=$(echo "$disks" | awk -v serial="$serial" '$2 == serial { print $1 }')
     [ -b "$disk" ] || continue
     held=$(wipefs --noheadings --parsable --output TYPE,LABEL "$disk")
+    used=$(lsblk --noheadings --list --output NAME,MOUNTPOINT "$disk" |
+        awk 'NR > 1 || NF > 1 { $1 = $1; print }' | paste -s -d ';' -)
+    [ -n "$held" ] || [ -z "$used" ] || held="something in use,$used" # without a signature
     printf '%s\n' "${held:-,}" | sed -n "1s/^\([^,]*\),\(.*\)$/disk|$serial|\1|\2/p"
 done

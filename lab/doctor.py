@@ -1,8 +1,8 @@
 """What the machine this runs on can do for a lab: each finding with its remedy.
 
-Owns the findings. Looks only: it builds and fetches nothing, and ends within seconds. Leaves what a
-real lab machine must have to `host`, and trying whether KVM works to `labmachine.accelerator`,
-which the virtual one's start does.
+Owns the findings. Looks only: it builds and fetches nothing, and ends within half a minute. Leaves
+what a real lab machine must have to `host`, and trying whether KVM works to
+`labmachine.accelerator`, which the virtual one's start does.
 """
 
 import os
@@ -44,6 +44,7 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "dot": "graphviz",
 }
+LOOK_S = 30.0  # in which a real lab machine has connected and told what it has
 BUILD_SPACE = 12 << 30  # artefacts of all kinds, while they are built
 CHANGE_SPACE = 2 << 30  # when the cache has what takes most
 
@@ -79,7 +80,8 @@ def report(settings: Settings) -> Iterator[str]:
         yield line.replace(str(PROJECT), ".").replace(str(Path.home()), "~")
     if not settings.virtual:
         with suppress(ConfigError):  # it doesn't answer, as a finding tells
-            found_there = replace(host.look(settings), uses=[], foreign=[], racks=[])
+            asked = host.look(settings, timeout_s=LOOK_S)
+            found_there = replace(asked, uses=[], foreign=[], racks=[])
             yield f"the real lab machine has: {found_there}"
 
 
@@ -156,7 +158,7 @@ def _real(settings: Settings) -> Iterator[Finding]:
     about, name = "lab machine", settings.lab.name
     settings.write_access()
     try:
-        found = host.look(settings)
+        found = host.look(settings, timeout_s=LOOK_S)
     except ConfigError as error:
         (problem,) = error.problems
         said = f"{name}: {problem.rule}"
@@ -184,9 +186,9 @@ def _profile(settings: Settings) -> Iterator[Finding]:
 
 
 def _alpine(settings: Settings) -> Finding:
-    trouble = mirror.trouble(settings)
+    trouble, remedy = mirror.trouble(settings)
     found = ". ".join(filter(None, (mirror.origin(settings), trouble)))
-    return Finding("lab:alpine", not trouble, found, mirror.remedy(settings), private=True)
+    return Finding("lab:alpine", not trouble, found, remedy, private=True)
 
 
 def _why(settings: Settings) -> str:

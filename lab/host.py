@@ -39,7 +39,7 @@ ARCHITECTURE = "x86_64"
 # The kernel's module of each level of md, md(4).
 MD_MODULES = {0: "raid0", 1: "raid1", 5: "raid456", 6: "raid456", 10: "raid10"}
 LEAST_PAGES = 65536
-SWITCHES = ("virtualbmc", "heeded", "scan_lvs", "synchronised", "unlisted")
+SWITCHES = ("virtualbmc", "heeded", "laid", "scan_lvs", "synchronised", "unlisted")
 LISTS = ("removes", "lacks", "foreign", "racks", "noted", "back", "purges")  # of host.sh's records
 
 
@@ -62,6 +62,7 @@ class Host:
     pages: int = 0
     files: dict[str, str] = field(default_factory=dict)  # sha256
     virtualbmc: bool = False
+    laid: bool = False  # files were laid, or not yet taken back to the end
     heeded: bool = False  # udev and the initramfs have the files
     scan_lvs: bool = False
     held: list[tuple[str, str]] = field(default_factory=list)  # volume, device
@@ -78,7 +79,7 @@ class Host:
         return self.uid == 0 and all(each in self.packages for each in equipment.HOST_PACKAGES)
 
 
-def look(settings: Settings, *, by_sudo: bool = False) -> Host:
+def look(settings: Settings, *, by_sudo: bool = False, timeout_s: float = LOOK_S) -> Host:
     """Ask the lab machine; `by_sudo`: this one, where it doesn't let the user in as root.
 
     Raises:
@@ -90,7 +91,9 @@ def look(settings: Settings, *, by_sudo: bool = False) -> Host:
     )  # fmt: skip
     texts = [each if isinstance(each, str) else " ".join(each) for each in words]
     try:
-        return read(_do(settings, "look", *texts, by_sudo=by_sudo, timeout_s=LOOK_S).splitlines())
+        return read(
+            _do(settings, "look", *texts, by_sudo=by_sudo, timeout_s=timeout_s).splitlines()
+        )
     except CommandFailed as error:
         raise silent(settings, error) from error
 
@@ -136,8 +139,7 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
     """Each requirement, in the order in which they are met; to who isn't root only that."""
     yield Finding(
         "root", host.uid == 0, f"its user has uid {host.uid}",
-        f"name root: pulumi config set lab:machine {replace(settings.lab, user='root').name} "
-        f"--stack {settings.stack}" if settings.lab.host else "run this as root",
+        _root(settings),
     )  # fmt: skip
     if host.uid != 0:
         return
@@ -173,6 +175,14 @@ def findings(settings: Settings, host: Host) -> Iterator[Finding]:
         "set it to 0 in /etc/lvm/lvm.conf",
     )  # fmt: skip
     yield _held(host)
+
+
+def _root(settings: Settings) -> str:
+    """How root is asked for."""
+    if not settings.lab.host:
+        return "run this as root"
+    name = replace(settings.lab, user="root").name
+    return f"name root: pulumi config set lab:machine {name} --stack {settings.stack}"
 
 
 def lacking(settings: Settings, host: Host) -> list[Finding]:
@@ -270,6 +280,8 @@ def undoing(settings: Settings, host: Host) -> list[Change]:
     Raises:
         ConfigError: a rack, or something of the user's own, is there and needs them.
     """
+    if host.uid != 0:
+        raise _kept(settings, Problem("root", f"uid {host.uid}", "root does it", _root(settings)))
     if host.racks:
         rule = "no rack is on it; these are, by the names of their stacks"
         remedy = (
@@ -282,7 +294,7 @@ def undoing(settings: Settings, host: Host) -> list[Change]:
         remedy = "remove it first, or keep the packages"
         raise _kept(settings, Problem("packages", ", ".join(used), rule, remedy))
     undo = []
-    if host.files or host.virtualbmc:
+    if host.files or host.virtualbmc or host.laid:
         laid = (*sums(), virtualbmc.FOLDER)
         undo.append(Change("removing the files, and setting huge pages back", "take", laid))
     titles = []

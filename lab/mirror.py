@@ -88,21 +88,23 @@ def kind(settings: Settings) -> str:
     return "the official mirror" if settings.mirror.place == OFFICIAL else "another mirror"
 
 
-def trouble(settings: Settings) -> str:
-    """Why the locked packages can't be had now; nothing where they can, or the cache has them."""
+def trouble(settings: Settings) -> tuple[str, str]:
+    """Why the locked packages can't be had now, and what to do.
+
+    Nothing where they can, or the cache has them.
+    """
     if settings.mirror and mirror.LOCK.exists():
         try:
             mirror.require_packages(settings.mirror)
         except ConfigError as error:
             (problem,) = error.problems
-            return problem.rule
+            return problem.rule, problem.remedy
         except CommandFailed as error:
-            return str(error)
-    return ""
+            return str(error), _wait(settings)
+    return "", ""
 
 
-def remedy(settings: Settings) -> str:
-    """What to do then."""
+def _wait(settings: Settings) -> str:
     return (
         "wait until it answers, or name another mirror of the same release: "
         f"pulumi config set lab:alpine {OFFICIAL} --stack {settings.stack}"

@@ -18,7 +18,7 @@ from config.errors import ConfigError, Problem
 from config.profile import UNCHECKED
 from config.settings import Settings
 from config.units import format_size
-from lab.remote import LOOK_S, VIRSH, ask
+from lab.remote import LOOK_S, SSH_FAILED, VIRSH, ask
 
 DOMAIN, COMMAND, STACK = (
     "libvirt:index/domain:Domain", "command:local:Command", "pulumi:pulumi:Stack"
@@ -90,9 +90,12 @@ def silent(settings: Settings, error: CommandFailed) -> ConfigError:
 
 
 def last_words(error: CommandFailed) -> str:
-    """What a command that failed said last."""
-    lines = [line[4:] for line in str(error).splitlines() if line.startswith("  | ")]
-    return lines[-1] if lines else "it is silent"
+    """What a command that failed said last; ssh's own words whole: its last line tells little."""
+    command, *rest = str(error).splitlines()
+    lines = [line[4:] for line in rest if line.startswith("  | ")]
+    if command.endswith(f"exit code {SSH_FAILED}"):
+        return "; ".join(lines) or "it is silent"
+    return lines[-1] if lines else command.rpartition(": ")[2]
 
 
 def require_rack(settings: Settings) -> Survey:

@@ -187,7 +187,8 @@ def users_own() -> Own:
         return Own(cli, (), f"{_ours()}: yours ({cli}) doesn't tell its version")
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     wanted = [int(number) for number in CLI.split(".")]
-    if numbers[:1] != wanted[:1] or numbers < wanted:
+    early = numbers == wanted and "-" in text  # 3.80.0-alpha comes before 3.80.0
+    if numbers[:1] != wanted[:1] or numbers < wanted or early:
         least = f"{CLI} or newer of version {wanted[0]} is taken"
         return Own(cli, (), f"{_ours()}: yours ({cli}) is {text.strip()}; {least}")
     # by these names, which a link's target needn't have

@@ -9,7 +9,7 @@ from config import access
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
-from config.users_ssh import USERS_OWN, users_own
+from config.users_ssh import USERS_OWN, resolved, users_own
 
 TOPOLOGY = load_topology(FOLDER / "mini.yaml", "mini")
 FOLDERS = ("plain", "my rack", "50% off", "a#b", "größe ü", 'say "x"', "back\\slash", "%h", "it's")
@@ -168,3 +168,15 @@ def test_what_isn_t_an_address_is_refused(text: str) -> None:
 def test_an_address_is_taken_as_it_is_written(text: str, host: str, port: int | None) -> None:
     lab = LabMachine.parse(text, "mini")
     assert (lab.host, lab.port, lab.user) == (host, port, None)
+
+
+def test_the_user_s_ssh_is_asked_with_the_user_s_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Match exec and IdentityAgent may read any of it, and the connection has it, too."""
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\necho hostname h; echo port 22; echo user ${WORK:-nobody}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("WORK", "dora")
+    assert resolved(LabMachine("alias")).user == "dora"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from equipment import FOLDER
+from lab import host
 
 AT_FIRST = ["bash", "systemd-timesyncd", "users-own"]
 WITH_OURS = ["bash", "chrony", "libgnutls30", "lvm2", "users-own"]
@@ -32,6 +33,7 @@ PROGRAMS = {
                 case $FAILS in dies) kill $PPID ;; after) exit 100 ;; esac ;;
         esac""",
     "dpkg": "[ $1 = --configure ]",
+    "id": "echo 0",
     "vgs": """[ -z "$GROUPS_THERE" ] || printf '  %s\\n' $GROUPS_THERE""",
 }
 
@@ -42,13 +44,14 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.packages, self.calls = folder / "packages", folder / "calls"
         self.notes, self.keys = folder / "notes", folder / "ssh" / "authorized_keys"
-        self._folder = folder
+        self._folder, self.pages = folder, folder / "pages"
+        self.pages.write_text("0\n")
         self.packages.write_text("".join(f"{each}\n" for each in AT_FIRST))
         for name, text in PROGRAMS.items():
             self.program(name, text)
 
     def run(
-        self, *words: str, fails: str = "", groups: str = "", stdin: bytes = b""
+        self, *words: str | Path, fails: str = "", groups: str = "", stdin: bytes = b""
     ) -> "subprocess.CompletedProcess[str]":
         """Have host.sh do that; `fails`: apt does, before or after it did its work, or host.sh is
         killed there ("dies"); `groups`: the volume groups, NAME|UUID|TAGS.
@@ -61,6 +64,8 @@ class Machine:
         places = {
             "/var/lib/rack-lab": self.notes, "/root/.ssh": self.keys.parent,
             "/etc/udev/rules.d/57-rack-lab.rules": rules, "/etc/modprobe.d/rack-lab.conf": rules,
+            "/proc/sys/vm/nr_overcommit_hugepages": self.pages,
+            "/etc/sysctl.d/10-rack-lab.conf": FOLDER / "host/etc/sysctl.d/10-rack-lab.conf",
         }  # fmt: skip
         for there, here in places.items():
             script = script.replace(there, str(here))
@@ -172,11 +177,37 @@ def test_an_initramfs_that_couldn_t_be_made_isn_t_forgotten(machine: Machine) ->
         machine.program(name, "exit 0")
     machine.program("tar", f"exec /usr/bin/tar -x -C {root}")
     machine.program("update-initramfs", "exit 1")
-    assert machine.run("lay", stdin=tar).returncode == 1
+    done = machine.run("lay", stdin=tar)
+    assert done.returncode == 1
     assert "heeded|yes" not in machine.run("look", "/no/file", "", "", "", "").stdout
     machine.program("update-initramfs", "exit 0")
     assert machine.run("lay", stdin=tar).returncode == 0
     assert "heeded|yes" in machine.run("look", "/no/file", "", "", "", "").stdout
+    # Taking them back was cut at the initramfs: it is offered again.
+    assert machine.pages.read_text() == f"{host.LEAST_PAGES}\n"
+    machine.program("update-initramfs", "exit 1")
+    assert machine.run("take", root / "etc").returncode == 1
+    assert "laid|yes" in machine.run("look", "/no/file", "", "", "", "").stdout
+    machine.program("update-initramfs", "exit 0")
+    assert machine.run("take", root / "etc").returncode == 0
+    assert "laid|yes" not in machine.run("look", "/no/file", "", "", "", "").stdout
+    assert not machine.notes.exists()
+
+
+def test_a_higher_limit_of_huge_pages_stays(machine: Machine) -> None:
+    machine.pages.write_text("200000\n")
+    for name in ("udevadm", "sync", "update-initramfs", "tar"):
+        machine.program(name, "exit 0")
+    assert machine.run("lay").returncode == 0
+    assert machine.pages.read_text() == "200000\n"
+
+
+def test_who_isn_t_root_is_told_alone(machine: Machine) -> None:
+    """The rest fails there, or looks like nothing."""
+    machine.program("id", "echo 1000")
+    machine.program("vgs", "echo /run/lock/lvm: Permission denied >&2; exit 5")
+    done = machine.run("look", "/no/file", "lvm2", "", "", "")
+    assert (done.returncode, done.stdout) == (0, "root|1000\n")
 
 
 def test_a_program_that_fails_isn_t_taken_for_nothing_there(machine: Machine) -> None:

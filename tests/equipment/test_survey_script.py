@@ -24,9 +24,13 @@ PROGRAMS = {
                  echo "192.0.2.7 dev tun0 scope link"
                  echo "blackhole 198.51.100.0/24" ;;
     esac""",
-    "lsblk": 'printf "/dev/null disk1\\n/dev/zero disk2\\n/dev/sda \\n"',
+    "lsblk": """case "$*" in
+        *MOUNTPOINT*) printf "full\\nsecret /home\\n" ;;
+        *) printf "/dev/null disk1\\n/dev/zero disk2\\n/dev/full disk3\\n/dev/sda \\n" ;;
+    esac""",
     "wipefs": """case "$*" in
         */dev/null) echo "linux_raid_member,any:rack-mini" ;;
+        */dev/full) ;;
         *) printf "dos,\\next4,a\\\\x20b\\n" ;;
     esac""",
 }
@@ -57,7 +61,7 @@ def asked(machine: Path, kvm: str = "/dev/null") -> "subprocess.CompletedProcess
     script = script.replace("/etc/libvirt/qemu", str(machine / "qemu")).replace("[ -b ", "[ -c ")
     script = script.replace("/dev/kvm", kvm)
     return subprocess.run(
-        ["sh", "-s", "--", "disk1", "disk2", "disk9"],
+        ["sh", "-s", "--", "disk1", "disk2", "disk3", "disk9"],
         input=script, env={"PATH": f"{machine}:{os.environ['PATH']}"}, text=True,
         capture_output=True, check=False,
     )  # fmt: skip
@@ -95,7 +99,10 @@ def test_all_that_stands_there_is_told_with_its_owner(machine: Path) -> None:
     assert found.running == {"mini-laptop", "mini-router"}
     assert found.bridges == {"mini-lan": "rack-lab.mini", "br0": ""}
     assert found.groups == {"rack-mini": "rack-lab.mini", "debian-vg": ""}
-    assert found.disks == {"disk1": ("linux_raid_member", "rack-mini"), "disk2": ("dos", "")}
+    assert found.disks == {
+        "disk1": ("linux_raid_member", "rack-mini"), "disk2": ("dos", ""),
+        "disk3": ("something in use", "secret /home"),
+    }  # fmt: skip
     networks = {(device, str(network)) for device, network in found.networks}
     assert networks == {
         ("eth0", "10.0.2.0/24"), ("mini-lan", "10.77.3.0/24"), ("mini-lan", "10.77.5.0/24"),

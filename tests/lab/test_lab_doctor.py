@@ -119,7 +119,8 @@ def test_a_real_lab_machine_is_asked(
     found: host.Host | CommandFailed,
     wrong: list[str],
 ) -> None:
-    def look(settings: Settings) -> host.Host:
+    def look(settings: Settings, *, timeout_s: float) -> host.Host:
+        assert timeout_s < 60
         if isinstance(found, CommandFailed):
             raise silent(settings, found)
         return found
@@ -136,7 +137,7 @@ def test_a_report_has_what_its_readers_need_and_no_names(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = replace(SOUND, foreign=["rack-secret-group"], uses=[("lvm2", "secret group")])
-    monkeypatch.setattr(host, "look", lambda _settings: odd)
+    monkeypatch.setattr(host, "look", lambda _settings, **_: odd)
     mirror = Mirror("http://secret-mirror/alpine")
     real = replace(settings, lab=LabMachine("secret-host"), memory=None, mirror=mirror)
     text = "\n".join(doctor.report(real))
@@ -150,7 +151,7 @@ def test_a_report_has_what_its_readers_need_and_no_names(
 def test_a_report_of_a_machine_that_is_silent_tells_that(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look(settings: Settings) -> host.Host:
+    def look(settings: Settings, **_: object) -> host.Host:
         raise silent(settings, CommandFailed("ssh: exit code 255\n  | me@secret: no route"))
 
     monkeypatch.setattr(host, "look", look)

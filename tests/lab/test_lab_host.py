@@ -106,6 +106,11 @@ def test_what_is_given_back_is_told_by_name() -> None:
     for words in ("added: lvm2, chrony", "need these: users", "for them: systemd-timesyncd"):
         assert words in purge.title
     assert host.undoing(SETTINGS, read(["root|0", "system|debian|12"])) == []
+    (take,) = host.undoing(SETTINGS, read(["root|0", "laid|yes"]))  # it was cut in the middle
+    assert take.action == "take"
+    for silent in ([], ["root|1000"]):
+        with pytest.raises(ConfigError, match="root does it"):
+            host.undoing(SETTINGS, read(silent))
 
 
 def test_to_who_isn_t_root_only_that_is_told() -> None:

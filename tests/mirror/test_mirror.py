@@ -14,6 +14,7 @@ from alpine import image, mirror, release
 from alpine.apk import ARCH, Package, apk, keys_dir
 from alpine.release import OFFLINE, chosen
 from artefacts import CommandFailed, cache_root
+from config.errors import ConfigError
 from config.mirror import Mirror
 from config.settings import load_settings
 from lab import mirror as lab_mirror
@@ -214,10 +215,35 @@ def test_a_locked_mirror_that_is_silent_is_told_unless_the_cache_has_it(made: Ma
     settings = load_settings("mini", {"topology": "mini"}.get, keep=False)
     mirror.lock_anew(made.mirror, ["top"])
     gone = replace(settings, mirror=replace(made.mirror, place="http://127.0.0.1:1"))
-    assert "can't be fetched" in lab_mirror.trouble(gone)
-    assert lab_mirror.trouble(replace(settings, mirror=made.mirror)) == ""
+    said, remedy = lab_mirror.trouble(gone)
+    assert "can't be fetched" in said and "wait until it answers" in remedy
+    assert lab_mirror.trouble(replace(settings, mirror=made.mirror)) == ("", "")
     with pytest.raises(CommandFailed, match="lab:alpine"):
         mirror.packages(replace(made.mirror, place="http://127.0.0.1:1"))
     mirror.packages(made.mirror)
-    assert lab_mirror.trouble(gone) == ""
+    assert lab_mirror.trouble(gone) == ("", "")
     assert made.mirror.place in lab_mirror.origin(gone)
+
+
+@pytest.mark.parametrize("text", ["", "# http://x/alpine/v3.23\n", "<<<<<<< HEAD\n"])
+def test_a_damaged_lock_is_told_with_its_remedy(made: Made, text: str) -> None:
+    settings = replace(
+        load_settings("mini", {"topology": "mini"}.get, keep=False), mirror=made.mirror
+    )
+    mirror.LOCK.write_text(text)
+    said, remedy = lab_mirror.trouble(settings)
+    assert "can't be read" in said
+    assert "git checkout alpine/mirror.lock" in remedy
+    with pytest.raises(ConfigError, match=r"alpine/mirror\.lock: damaged"):
+        lab_mirror.notice(settings)
+
+
+def test_only_who_signs_is_asked_for_where_a_signature_is_wrong(made: Made) -> None:
+    for change, told, not_told in (
+        (lambda: made.index.write_bytes(b"<html>Log in</html>"), "isn't sound", "alpineKeys"),
+        (lambda: write_index(made.index.parent, Signer()), "alpineKeys", "isn't sound"),
+    ):
+        change()
+        with pytest.raises(CommandFailed, match=told) as caught:
+            mirror.lock_anew(made.mirror, ["top"])
+        assert not_told not in str(caught.value)
