@@ -95,7 +95,7 @@ def test_what_cannot_be_had_leaves_nothing_and_ours_is_built(
         case "no server":
             monkeypatch.setattr(released, "RELEASES", "http://127.0.0.1:1")
         case "not in the lock":
-            released.LOCK.write_text("")
+            released.LOCK.write_text(f"{'0' * 64}  sdk/another.tar.gz\n")
     with pytest.raises(CommandFailed, match=said):
         released.fetch(ARCHIVE)
     assert not [

@@ -1,6 +1,7 @@
 """Commands that begin at once share one connection to a machine; the sshd is real."""
 
 import getpass
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,11 +49,20 @@ def ask_at_once(settings: Settings) -> list[str]:
         return list(threads.map(lambda n: on_lab_machine(settings, f"echo {n}"), range(AT_ONCE)))
 
 
+def await_its_end(settings: Settings) -> None:
+    """Wait until ssh, too, knows that its connection is lost: until then it would be shared."""
+    deadline = time.monotonic() + 30
+    while sockets := [path for path in settings.folder.glob("ssh-*") if path.is_socket()]:
+        assert time.monotonic() < deadline, f"still there after 30 s: {sockets}"
+        time.sleep(0.05)
+
+
 def test_what_begins_at_once_makes_one_connection(own_sshd: Sshd, settings: Settings) -> None:
     own_sshd.start()
     assert ask_at_once(settings) == [f"{n}\n" for n in range(AT_ONCE)]
     assert own_sshd.logins() == 1
     own_sshd.drop_connections()
+    await_its_end(settings)
     assert ask_at_once(settings) == [f"{n}\n" for n in range(AT_ONCE)]
     assert own_sshd.logins() == 2
 
