@@ -35,7 +35,7 @@ class Program:
 
 PROGRAMS = {
     "consul": Program(ALPINE / "go/consul", "github.com/hashicorp/consul"),
-    "control-plane": Program(ALPINE.parent / "controlplane"),
+    "control-plane": Program(ALPINE.parent / "controlplane", "./cmd/control-plane"),
 }
 
 

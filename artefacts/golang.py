@@ -141,7 +141,7 @@ def _edited(folder: Path, edits: Sequence[Edit], scratch: Path) -> Path:
 
 def _sources(folder: Path) -> str:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and _compiled(p))
-    return digest(*(part for file in files for part in (file.name, file)))
+    return digest(*(part for file in files for part in (str(file.relative_to(folder)), file)))
 
 
 def _compiled(path: Path) -> bool:

@@ -31,7 +31,7 @@ from config.topology import (
 )
 from config.units import format_size
 
-FEWEST_VOTES = 3  # servers, of which one may fail (controlplane/duties.go, grantVotes)
+FEWEST_VOTES = 3  # servers, of which one may fail (controlplane/internal/cluster, GrantVotes)
 PLACE: Mapping[type[Guest], type[Hypervisor]] = {
     San: StorageNode, NfsServer: ComputeNode, LxcHost: ComputeNode, ConsulServer: ComputeNode,
 }  # fmt: skip

@@ -137,7 +137,7 @@ def _agent(
 def _control_plane(
     stack: str, topology: Topology, name: str, seed: str, timing: consul.Timing
 ) -> dict[str, object]:
-    """/etc/rack/control-plane.json, as controlplane/config.go has it."""
+    """/etc/rack/control-plane.json, as controlplane/internal/config has it."""
     machine = topology.machines[name]
     mac = addressing.boot_mac(stack, topology, name)
     if not isinstance(machine, Founder | ConsulServer):
@@ -152,7 +152,7 @@ def _control_plane(
         "node_tree": "" if isinstance(machine, Founder) else NODE_TREE,
         "state": CONSUL_STATE,
         "pid_file": PID_FILE,
-        "founder": isinstance(machine, Founder),
+        "bootstrap": isinstance(machine, Founder),
         "servers": {each: _address(topology, each) for each in topology.consul_servers},
         "proof_seconds": timing.proof_s,
         "lone_proof_seconds": timing.lone_proof_s,

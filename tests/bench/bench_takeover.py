@@ -31,7 +31,7 @@ def main(runs: int) -> None:
         said = golang.go(
             programs.PROGRAMS["control-plane"].folder, "test", "-trimpath", "-vet=off",
             "-tags=consul", "-v", f"-count={runs}", "-timeout=60m", "-run=TestOneOfThreeServes",
-            ".", variables={
+            "./internal/server", variables={
                 "CONSUL": str(programs.build("consul")), "CERTIFICATES": folder,
                 "SERVER_NAME": SERVER_NAME, "RAFT_MULTIPLIER": str(PROMPT.raft_multiplier),
                 "PROOF_SECONDS": str(PROMPT.proof_s), "DISK_SECONDS": str(PROMPT.disk_s),

@@ -64,7 +64,7 @@ def test_the_last_failure_is_told() -> None:
 def test_a_machine_that_does_not_come_is_told_with_what_those_say_it_boots_from(
     machine: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = {"laptop": "90.7 not serving: leads, but its tree is not complete\n"}
+    said = {"laptop": 'uptime=90.7 msg="not serving" why="leads, but its tree is not complete"\n'}
 
     def silent(*_: object, **__: object) -> str:
         raise CommandFailed("exit code 124")

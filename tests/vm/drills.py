@@ -76,8 +76,9 @@ said=$(grep -h 'election won' /var/log/consul.log | tail -n 1)
 day=${said%%T*} clock=${said#*T}
 date -u -d "$day ${clock%%.*}" +%s
 read -r up rest </proc/uptime
-serving=$(grep ' serving: leads' /var/log/control-plane.log | tail -n 1)
-echo $(($(date +%s) - ${up%.*} + ${serving%%.*}))
+serves='s/^uptime=\\([0-9]*\\).* msg=serving why=leads$/\\1/p'
+serving=$(sed -n "$serves" /var/log/control-plane.log | tail -n 1)
+echo $(($(date +%s) - ${up%.*} + serving))
 """
 
 
