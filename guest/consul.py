@@ -5,13 +5,10 @@ the numbers to `config.consul`, running the agent to `guest/agent`, and what the
 it to `controlplane/`.
 """
 
-import json
-from collections.abc import Mapping
-
 from config import addressing, consul, secrets
 from config.topology import ConsulServer, Founder, Topology
 from guest import network
-from guest.settings import BOOT_TREE, CONSUL_STATE
+from guest.settings import BOOT_TREE, CONSUL_STATE, as_json
 
 CONFIG = "etc/consul.d"
 AUTHORITY = f"{CONFIG}/authority.pem"
@@ -38,17 +35,13 @@ def files(
         seed, name, SERVER_NAME if server else f"client.{consul.DATACENTER}.consul"
     )
     return {
-        f"{CONFIG}/agent.json": _json(_agent(stack, topology, name, seed, timing)),
+        f"{CONFIG}/agent.json": as_json(_agent(stack, topology, name, seed, timing)),
         AUTHORITY: pair.authority,
         CERTIFICATE: pair.certificate,
         KEY: pair.key,
         "etc/rack/agent.conf": _running(server, timing),
-        "etc/rack/control-plane.json": _json(_control_plane(stack, topology, name, seed, timing)),
+        "etc/rack/control-plane.json": as_json(_control_plane(stack, topology, name, seed, timing)),
     }
-
-
-def _json(value: Mapping[str, object]) -> str:
-    return json.dumps(value, indent=1) + "\n"
 
 
 def _running(server: bool, timing: consul.Timing) -> str:

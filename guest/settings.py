@@ -4,6 +4,7 @@ Owns these files' contents, as pure functions of the topology. Leaves reading th
 roles' scripts (`guest/roles/<role>/README` says what each key means).
 """
 
+import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from guest import network
 from guest.templating import render
 
 TREE = "/media/stick"  # where the boot server has its boot tree
-LEASES = f"{TREE}/dnsmasq.leases"  # of a boot server that is no founder
+STORE = f"{TREE}/kv"  # where a boot server without consul keeps what others have in consul
 SHARE, VOLUME = "/srv/share", "/srv/volume"
 BOOT_TREE = "/run/rack/tree"  # a founder's: it leads there, or into memory
 CONSUL_STATE = "/var/lib/consul"  # a server's is on the stick or its volume
@@ -94,20 +95,36 @@ def _boot_server(place: Place, machine: BootServer) -> Files:
         if nic.network in POOL_NETWORKS
     ]
     found = {
-        "etc/rack/boot-server.conf": _conf(tree=TREE, address=address),
         "etc/dnsmasq.conf": render(
             "dnsmasq.conf",
             address=address,
-            # The control plane carries them from server to server.
-            leases=None if place.topology.founder else LEASES,
             hosts=known,
             pools=_pools(place.topology),
         ),
         "etc/radvd.conf": render("radvd.conf", device=place.device("lan")),
     }
+    if not place.topology.founder:
+        found["etc/rack/control-plane.json"] = _only_boot_server(place)
     if isinstance(machine, Founder) and machine.volume:
         found |= _volume_settings(place, machine, "", mirrored=True)
     return found
+
+
+def as_json(value: Mapping[str, object]) -> str:
+    """A file of JSON that a person can read."""
+    return json.dumps(value, indent=1) + "\n"
+
+
+def _only_boot_server(place: Place) -> str:
+    """control-plane.json of a boot server without consul (controlplane/internal/config)."""
+    told = {
+        "name": place.name,
+        "mac": addressing.boot_mac(place.stack, place.topology, place.name),
+        "boot_address": str(addressing.boot_address(place.topology)),
+        "tree": TREE,
+        "directory": STORE,
+    }
+    return as_json(told)
 
 
 def _pools(topology: Topology) -> list[Mapping[str, object]]:

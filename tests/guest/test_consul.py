@@ -33,7 +33,7 @@ def test_every_machine_has_an_agent_that_joins_all_servers(name: str) -> None:
     agent = read(name, AGENT)
     assert agent["retry_join"] == ["10.77.3.10", "10.77.3.81", "10.77.3.82"]
     assert agent.get("server", False) == (name in RACK.consul_servers)
-    assert "bootstrap_expect" not in agent  # guest/agent asks at each start who founds
+    assert "bootstrap_expect" not in agent  # guest/agent asks at each start who bootstraps
     assert agent["acl"]["default_policy"] == "deny"
     assert agent["tls"]["internal_rpc"]["verify_server_hostname"]
     assert agent["client_addr"] == "127.0.0.1"
@@ -86,7 +86,9 @@ def test_a_rack_without_a_founder_has_nothing_of_it() -> None:
     rack = load_topology(FOLDER / "rack.yaml", "lab")
     assert consul.image_folders(rack) == ()
     assert [name for name in rack.machines if consul.files("lab", rack, name, SEED, PATIENT)] == []
-    assert "dnsmasq.leases" in settings.files("lab", rack, "laptop")["etc/dnsmasq.conf"]
+    told = json.loads(settings.files("lab", rack, "laptop")[PLANE])
+    assert told["directory"].startswith(told["tree"])  # its store is on the stick, with the tree
+    assert "token" not in told
 
 
 def test_dhcp_answers_at_the_address_that_moves() -> None:

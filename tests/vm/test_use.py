@@ -14,7 +14,6 @@ from racks import Rack, packaged
 from config import addressing
 from config.access import LAB_MACHINE
 from config.topology import LxcHost, San
-from guest.settings import LEASES
 
 pytestmark = [
     pytest.mark.rack,
@@ -43,7 +42,6 @@ def lease(host: Probe, mac: str) -> str:
 @pytest.mark.long
 def test_dhcp_lease_outlives_its_server_and_is_never_of_an_address_that_answers(rack: Rack) -> None:
     settings = settings_of(rack)
-    kept = "/run/control-plane/leases" if settings.topology.founder else LEASES
     mac, other = "52:54:00:00:00:01", "52:54:00:00:00:02"
     first, last = addressing.DYNAMIC_HOSTS
     free, *answering = (
@@ -59,7 +57,7 @@ def test_dhcp_lease_outlives_its_server_and_is_never_of_an_address_that_answers(
         rack.lab("power", "laptop", "cycle")
         rack.lab("wait", "laptop")
         assert lease(client, mac) == given
-    leases = rack.lab("ssh", "laptop", "--", "cat", kept).splitlines()
+    leases = rack.lab("ssh", "laptop", "--", "cat", "/run/control-plane/leases").splitlines()
     assert [line.split()[0] for line in leases if mac in line] == ["0"], "0: it never ends"
 
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"rack-lab/controlplane/internal/httpd"
 	"rack-lab/controlplane/internal/kv"
 	"rack-lab/controlplane/internal/kv/consul"
+	"rack-lab/controlplane/internal/kv/directory"
 	"rack-lab/controlplane/internal/names"
 	"rack-lab/controlplane/internal/recovery"
 	"rack-lab/controlplane/internal/replica"
@@ -27,11 +29,20 @@ import (
 // patience is how long a command that brings something, which may take minutes by itself, waits for a leader.
 const patience = 600 * time.Second
 
+// where is on which machines a command works.
+type where int
+
+const (
+	bootServer   where = iota // all that can be the boot server
+	consulServer              // those of them that are consul's servers
+	anyMember                 // all with a consul agent
+)
+
 // environment is what a command works with.
 type environment struct {
 	config   *config.Config
-	store    kv.Store // with patience where the command has it
-	consul   *cluster.Client
+	store    kv.Store        // with patience where the command has it
+	consul   *cluster.Client // nil: the store is a directory
 	patience kv.Patience
 	input    io.Reader
 	output   io.Writer
@@ -46,71 +57,74 @@ type command struct {
 	name      string
 	arguments string // as help shows them; "..." at the end: any number more
 	help      string
-	anywhere  bool // also on a machine that is no server
+	where     where
 	patient   bool // waits for a leader
 	do        func(ctx context.Context, e *environment, arguments []string) error
 }
 
 var commands = []command{
-	{"serve", "", "be one of the servers, until a signal comes", false, false, func(ctx context.Context, e *environment, _ []string) error {
+	{"serve", "", "be the boot server, or one of those that can be, until a signal comes", bootServer, false, func(ctx context.Context, e *environment, _ []string) error {
+		if e.consul == nil {
+			return server.RunOnly(ctx, e.config, e.store)
+		}
 		return server.Run(ctx, e.config, e.store, e.consul)
 	}},
-	{"status", "", "tell who leads, who serves and which servers are there, as JSON", false, false, func(ctx context.Context, e *environment, _ []string) error {
+	{"status", "", "tell who leads, who serves and which servers are there, as JSON", bootServer, false, func(ctx context.Context, e *environment, _ []string) error {
 		return json.NewEncoder(e.output).Encode(server.Status(ctx, e.config, e.consul))
 	}},
-	{"commit", "MAC", "standard input, a tar.gz, becomes the machine's commit", true, true, func(ctx context.Context, e *environment, a []string) error {
+	{"commit", "MAC", "standard input, a tar.gz, becomes the machine's commit", anyMember, true, func(ctx context.Context, e *environment, a []string) error {
 		return boottree.SendCommit(ctx, e.store, e.patience, a[0], e.input)
 	}},
-	{"snapshot", "", "save consul's state beside it", false, false, func(ctx context.Context, e *environment, _ []string) error {
+	{"snapshot", "", "save consul's state beside it", consulServer, false, func(ctx context.Context, e *environment, _ []string) error {
 		return recovery.SaveSnapshot(ctx, e.config, e.consul)
 	}},
-	{"restore", "FILE", "have all servers' state become a snapshot's", false, false, func(ctx context.Context, e *environment, a []string) error {
+	{"restore", "FILE", "have all servers' state become a snapshot's", consulServer, false, func(ctx context.Context, e *environment, a []string) error {
 		return recovery.RestoreSnapshot(ctx, e.consul, a[0])
 	}},
-	{"lead-alone", "", "go on without the servers that are gone for good", false, false, func(ctx context.Context, e *environment, _ []string) error {
+	{"lead-alone", "", "go on without the servers that are gone for good", consulServer, false, func(ctx context.Context, e *environment, _ []string) error {
 		return recovery.LeadAlone(ctx, e.config, e.consul)
 	}},
-	{"rejoin", "", "forget this server's state and get the others'", false, false, func(ctx context.Context, e *environment, _ []string) error {
+	{"rejoin", "", "forget this server's state and get the others'", consulServer, false, func(ctx context.Context, e *environment, _ []string) error {
 		return recovery.Rejoin(ctx, e.config)
 	}},
-	{"bootstraps", "", "tell by the exit code whether consul here starts a cluster", false, false, func(ctx context.Context, e *environment, _ []string) error {
+	{"bootstraps", "", "tell by the exit code whether consul here starts a cluster", consulServer, false, func(ctx context.Context, e *environment, _ []string) error {
 		return recovery.Bootstraps(ctx, e.config)
 	}},
-	{"boot-entry set", "MAC IMAGE OVERLAY_SHA256", "give a machine an image and the overlay on standard input", false, true, served(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-entry set", "MAC IMAGE OVERLAY_SHA256", "give a machine an image and the overlay on standard input", bootServer, true, served(func(ctx context.Context, e *environment, a []string) error {
 		return boottree.SetEntry(ctx, e.store, a[0], a[1], a[2], e.input)
 	})},
-	{"boot-entry commit", "MAC", "standard input, a tar.gz, becomes the machine's commit", false, true, served(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-entry commit", "MAC", "standard input, a tar.gz, becomes the machine's commit", bootServer, true, served(func(ctx context.Context, e *environment, a []string) error {
 		return boottree.Commit(ctx, e.store, a[0], e.input)
 	})},
-	{"boot-entry show", "MAC", "print the machine's boot.env", false, true, func(ctx context.Context, e *environment, a []string) error {
+	{"boot-entry show", "MAC", "print the machine's boot.env", bootServer, true, func(ctx context.Context, e *environment, a []string) error {
 		text, err := boottree.ShowEntry(ctx, e.store, a[0])
 		fmt.Fprint(e.output, text)
 		return err
 	}},
-	{"boot-entry remove", "MAC", "have the machine boot nothing any more", false, true, func(ctx context.Context, e *environment, a []string) error {
+	{"boot-entry remove", "MAC", "have the machine boot nothing any more", bootServer, true, func(ctx context.Context, e *environment, a []string) error {
 		return boottree.RemoveEntry(ctx, e.store, a[0])
 	}},
-	{"boot-image list", "IMAGE", "standard input becomes the image's list; print the layers that lack", false, true, imported(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-image list", "IMAGE", "standard input becomes the image's list; print the layers that lack", bootServer, true, imported(func(ctx context.Context, e *environment, a []string) error {
 		missing, err := e.library().PutList(ctx, a[0], e.input)
 		for _, file := range missing {
 			fmt.Fprintln(e.output, file)
 		}
 		return err
 	})},
-	{"boot-image put", "FILE SHA256", "standard input becomes an image layer", false, true, imported(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-image put", "FILE SHA256", "standard input becomes an image layer", bootServer, true, imported(func(ctx context.Context, e *environment, a []string) error {
 		return e.library().PutLayer(ctx, a[0], a[1], e.input)
 	})},
-	{"boot-image prune", "IMAGE...", "remove what nothing names but these images", false, true, imported(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-image prune", "IMAGE...", "remove what nothing names but these images", bootServer, true, imported(func(ctx context.Context, e *environment, a []string) error {
 		return e.library().Prune(ctx, a...)
 	})},
-	{"boot-file check", "PATH SHA256", "tell whether the file is 'there' or 'missing'", false, true, imported(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-file check", "PATH SHA256", "tell whether the file is 'there' or 'missing'", bootServer, true, imported(func(ctx context.Context, e *environment, a []string) error {
 		there, err := e.library().Has(ctx, a[0], a[1])
 		if err == nil {
 			fmt.Fprintln(e.output, map[bool]string{true: "there", false: "missing"}[there])
 		}
 		return err
 	})},
-	{"boot-file put", "PATH SHA256", "standard input becomes the file", false, true, imported(func(ctx context.Context, e *environment, a []string) error {
+	{"boot-file put", "PATH SHA256", "standard input becomes the file", bootServer, true, imported(func(ctx context.Context, e *environment, a []string) error {
 		return e.library().Put(ctx, a[0], a[1], e.input)
 	})},
 }
@@ -154,21 +168,35 @@ func run(ctx context.Context, program string, words []string) error {
 	if err != nil {
 		return err
 	}
-	if !c.IsServer() && !chosen.anywhere {
-		return errors.New("this machine is no server; only `control-plane commit MAC` works here")
-	}
-	client, err := consul.Client(c.Token)
-	if err != nil {
+	if err := chosen.where.check(c); err != nil {
 		return err
 	}
-	e := &environment{
-		config: c, store: consul.New(client), consul: cluster.New(client), input: os.Stdin, output: os.Stdout,
+	e := &environment{config: c, input: os.Stdin, output: os.Stdout}
+	if c.Directory != "" {
+		e.store = directory.New(c.Directory, filepath.Join(c.RunDir, "kv.lock"))
+	} else {
+		client, err := consul.Client(c.Token)
+		if err != nil {
+			return err
+		}
+		e.store, e.consul = consul.New(client), cluster.New(client)
 	}
 	if chosen.patient {
 		e.patience = kv.PatienceFor(patience, os.Stderr)
 		e.store = e.patience.Over(e.store)
 	}
 	return chosen.do(ctx, e, arguments)
+}
+
+// check refuses a machine that isn't one of those.
+func (w where) check(c *config.Config) error {
+	switch {
+	case w == anyMember && c.Directory != "", w == consulServer && c.Directory != "":
+		return errors.New("this rack has no consul; that works in a rack with a control plane")
+	case w != anyMember && !c.IsServer():
+		return errors.New("this machine is no boot server; only `control-plane commit MAC` works here")
+	}
+	return nil
 }
 
 // choose finds the command that the words name below a prefix, and its arguments.

@@ -4,7 +4,28 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rack-lab/controlplane/internal/config"
 )
+
+func TestOnWhichMachinesACommandWorks(t *testing.T) {
+	machine := &config.Config{Token: "s"}
+	server := &config.Config{Token: "s", BootAddress: "10.0.0.9/24"}
+	only := &config.Config{Directory: "/kv", BootAddress: "10.0.0.9/24"}
+	for name, wanted := range map[string][3]bool{
+		"commit": {true, true, false}, "serve": {false, true, true}, "status": {false, true, true},
+		"boot-entry set": {false, true, true}, "rejoin": {false, true, false}, "snapshot": {false, true, false},
+	} {
+		at := slices.IndexFunc(commands, func(each command) bool { return each.name == name })
+		var works [3]bool
+		for n, c := range []*config.Config{machine, server, only} {
+			works[n] = commands[at].where.check(c) == nil
+		}
+		if works != wanted {
+			t.Errorf("%s: %v", name, works)
+		}
+	}
+}
 
 func TestCommandsByTheirWords(t *testing.T) {
 	for _, each := range []struct{ prefix, words, name, arguments string }{

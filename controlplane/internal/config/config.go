@@ -22,7 +22,8 @@ const Path = "/etc/rack/control-plane.json"
 
 const runDir = "/run/control-plane"
 
-// Config is what one machine is told. A machine that is no server has Name, MAC and Token only.
+// Config is what one machine is told. A machine that is no boot server has Name, MAC and Token only; a boot server
+// without consul has Name, MAC, BootAddress, Tree and Directory.
 type Config struct {
 	Name             string            `json:"name"`
 	MAC              string            `json:"mac"`
@@ -30,6 +31,7 @@ type Config struct {
 	BootAddress      string            `json:"boot_address"`       // the floating one, with its prefix length
 	Device           string            `json:"device"`             // that holds the boot address
 	Tree             string            `json:"tree"`               // folder of the boot tree
+	Directory        string            `json:"directory"`          // folder of the store; empty: consul is the store
 	NodeTree         string            `json:"node_tree"`          // what the node shares of it with this guest; empty: no guest
 	State            string            `json:"state"`              // folder of consul's state
 	PIDFile          string            `json:"pid_file"`           // where the agent has its process number
@@ -86,22 +88,37 @@ func Parse(text []byte) (*Config, error) {
 	if err := decoder.Decode(c); err != nil {
 		return nil, err
 	}
-	if c.Name == "" || c.Token == "" {
-		return nil, fmt.Errorf("name and token must be given")
+	if c.Name == "" || c.Token == "" && c.Directory == "" {
+		return nil, fmt.Errorf("name must be given, and token or directory")
 	}
 	if err := names.CheckMAC(c.MAC); err != nil {
 		return nil, err
 	}
 	if !c.IsServer() {
+		if c.Directory != "" {
+			return nil, fmt.Errorf("directory '%s' is a boot server's, which needs boot_address", c.Directory)
+		}
 		return c, nil
+	}
+	if _, err := netip.ParsePrefix(c.BootAddress); err != nil {
+		return nil, fmt.Errorf("boot_address '%s' is not like 10.77.3.253/24", c.BootAddress)
+	}
+	if c.Directory != "" {
+		return c, c.checkOnly()
 	}
 	return c, c.checkServer()
 }
 
-func (c *Config) checkServer() error {
-	if _, err := netip.ParsePrefix(c.BootAddress); err != nil {
-		return fmt.Errorf("boot_address '%s' is not like 10.77.3.253/24", c.BootAddress)
+// checkOnly checks a boot server's without consul.
+func (c *Config) checkOnly() error {
+	if c.Tree == "" || len(c.Servers) > 0 || c.Token != "" {
+		return fmt.Errorf("a boot server with a directory needs tree, and has no servers and no token")
 	}
+	return nil
+}
+
+// checkServer checks one of consul's servers'.
+func (c *Config) checkServer() error {
 	if c.Servers[c.Name] != c.Address {
 		return fmt.Errorf("servers has '%s' for %s, address is '%s'; they must be the same", c.Servers[c.Name], c.Name, c.Address)
 	}
@@ -117,7 +134,7 @@ func (c *Config) checkServer() error {
 	return nil
 }
 
-// IsServer tells whether the machine is one of consul's servers, any of which can be the boot server.
+// IsServer tells whether the machine can be the boot server: one of consul's servers, or the only one without consul.
 func (c *Config) IsServer() bool { return c.BootAddress != "" }
 
 // BootIP is the boot address without its prefix length.

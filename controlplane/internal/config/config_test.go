@@ -22,7 +22,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, each := range []struct{ from, to, told string }{
 		{`"token": "s"`, `"tokem": "s"`, "tokem"},
-		{`"token": "s"`, `"token": ""`, "name and token"},
+		{`"token": "s"`, `"token": ""`, "token or directory"},
 		{"aa-bb", "AA-bb", "MAC"},
 		{"253/24", "253", "boot_address"},
 		{`"lone_proof_seconds": 30`, `"lone_proof_seconds": 3`, "lone_proof_seconds"},
@@ -31,6 +31,23 @@ func TestParse(t *testing.T) {
 		{`"peer_port": 8180`, `"peer_port": 0`, "peer_port"},
 	} {
 		if _, err := Parse([]byte(strings.ReplaceAll(server, each.from, each.to))); err == nil || !strings.Contains(err.Error(), each.told) {
+			t.Errorf("%s: %v", each.to, err)
+		}
+	}
+}
+
+func TestABootServerWithoutConsul(t *testing.T) {
+	only := `{"name": "laptop", "mac": "52-54-00-aa-bb-01", "boot_address": "10.77.3.10/24", "tree": "/media/stick", "directory": "/media/stick/kv"}`
+	if c, err := Parse([]byte(only)); err != nil || !c.IsServer() || c.BootIP() != "10.77.3.10" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, each := range []struct{ from, to, told string }{
+		{`"tree": "/media/stick"`, `"tree": ""`, "needs tree"},
+		{`"tree"`, `"token": "s", "tree"`, "no token"},
+		{`"boot_address": "10.77.3.10/24", `, "", "needs boot_address"},
+		{"10.77.3.10/24", "10.77.3.10", "boot_address"},
+	} {
+		if _, err := Parse([]byte(strings.ReplaceAll(only, each.from, each.to))); err == nil || !strings.Contains(err.Error(), each.told) {
 			t.Errorf("%s: %v", each.to, err)
 		}
 	}

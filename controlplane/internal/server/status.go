@@ -44,7 +44,7 @@ func (o ownStatus) write(path string) error {
 	return atomicfile.Write(path, append(text, '\n'))
 }
 
-// Status asks the agent; what it can't tell stays empty.
+// Status asks the agent, if there is one; what it can't tell stays empty.
 func Status(ctx context.Context, c *config.Config, consul *cluster.Client) FullStatus {
 	all := FullStatus{Name: c.Name, Servers: map[string]ServerStatus{}, Members: map[string]string{}}
 	all.Why = "the daemon doesn't run"
@@ -52,6 +52,9 @@ func Status(ctx context.Context, c *config.Config, consul *cluster.Client) FullS
 		if err := json.Unmarshal(text, &all.ownStatus); err != nil {
 			all.Why = "its status can't be read: " + err.Error()
 		}
+	}
+	if consul == nil {
+		return all
 	}
 	if address, err := consul.Leader(ctx); err == nil {
 		all.Leader = c.ServerAt(address)
