@@ -25,7 +25,7 @@ STORY = $(addprefix tests/vm/test_,raise.py reach.py control.py ways_back.py $(A
 KILLS_SEED = $(shell git rev-list --count HEAD 2>/dev/null || echo 1)
 SOURCES = alpine artefacts components config equipment guest lab labmachine plugins tests __main__.py
 
-.PHONY: up preview refresh down clean check check-source check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-mirror test-intel test-fuzz topology-docs locks bench bench-graph bench-rack bench-takeover bench-first-run bench-vagrant setup setup-tests
+.PHONY: up preview refresh down clean check check-source check-go check-units built test test-hosts test-parts test-programs test-machines test-small-rack test-rack test-control test-moving test-kill soak test-two-racks test-host test-mirror test-intel test-raft test-fuzz topology-docs locks bench bench-graph bench-rack bench-takeover bench-first-run bench-vagrant setup setup-tests
 
 up: setup ## raise the rack: tools, artefacts, lab machine, pulumi up
 	@$(LAB) build
@@ -48,16 +48,19 @@ clean: ## remove the lab machine, every stack's files and .venv; not while a rac
 	rm -rf .lab .venv .setup.lock
 
 check: setup-tests ## the quick checks, under a minute
-	$(MAKE) --jobs=2 --output-sync=target check-source check-units
+	$(MAKE) --jobs=2 --output-sync=target check-source check-go check-units
 
 check-source: ## linters and types
 	.venv/bin/ruff check $(SOURCES)
 	.venv/bin/ruff format --check $(SOURCES)
 	.venv/bin/mypy $(SOURCES)
 
+check-go: ## the same for the Go program; staticcheck is compiled the first time
+	@.venv/bin/python tests/golint/check.py
+
 # With a cache that can't be: a test that built something would fail on each machine.
 check-units: ## tests that build nothing and start no machine
-	LAB_CACHE=/dev/null/none .venv/bin/pytest -m "not vm" $(addprefix --ignore=tests/,controlplane hosts intel mirror plugins vm)
+	LAB_CACHE=/dev/null/none .venv/bin/pytest -m "not vm" $(addprefix --ignore=tests/,controlplane hosts intel mirror plugins raft vm)
 
 built: setup # what takes long to build: before the tests, whose time limits are for hangs
 	@$(LAB) build
@@ -154,6 +157,9 @@ test-host: built ## a real lab machine: a plain Debian 12, emulated, is prepared
 test-mirror: built ## Alpine's packages from a mirror: locked, fetched, images, the small rack; URL= of a real one, KEYS= folder
 	.venv/bin/pytest tests/mirror tests/vm/test_mirror_rack.py $(if $(URL),--mirror=$(URL)) $(if $(KEYS),--mirror-keys=$(KEYS)) -s --durations=0
 	.venv/bin/lab machine down
+
+test-raft: setup-tests ## raft's own tests on the patched raft that consul is built with
+	.venv/bin/pytest tests/raft -s --durations=0
 
 test-intel: built ## an emulated Intel machine: lab machine, node and guest inside one another on its VMX; raises no rack
 	.venv/bin/pytest tests/intel -m intel -s --durations=0

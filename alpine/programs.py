@@ -4,7 +4,7 @@ Owns which programs there are, by the names that the lists `programs` under `gue
 what they are built from. Leaves building to `artefacts.golang`, and laying them into an image
 to `image`.
 
-Consul is built here because some things have no option (`go/consul/edits`). Raft's leader
+Consul is built here because some things have no option (`go/consul/patches`). Raft's leader
 sends each follower an AppendEntries every CommitTimeout, 10 to 20 a second, and each exchange
 costs an emulated guest 25 to 50 ms of CPU; autopilot asks each server for its health every
 ServerHealthInterval. It is 1.14, MPL-2.0 with all it needs: docs/decisions/0008-consul.md.
@@ -17,8 +17,8 @@ from pathlib import Path
 from artefacts import golang
 
 ALPINE = Path(__file__).parent
-EDITS = "edits"
-"""Beside a module's go.mod, if its dependencies are edited: JSON files of what belongs together."""
+PATCHES = "patches"
+"""Beside a module's go.mod, if dependencies are patched: `MODULE/NNNN-what.patch`."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ class Program:
     folder: Path
     package: str = "."
 
-    def edits(self) -> tuple[golang.Edit, ...]:
-        files = sorted((self.folder / EDITS).glob("*.json"))
-        return tuple(edit for file in files for edit in golang.read_edits(file))
+    def patches(self) -> tuple[golang.Patch, ...]:
+        return golang.patches_below(self.folder / PATCHES)
 
 
 PROGRAMS = {
@@ -47,7 +46,7 @@ def key(name: str) -> str:
         KeyError: there is no such program.
     """
     wanted = PROGRAMS[name]
-    return golang.program_key(wanted.folder, wanted.package, edits=wanted.edits())
+    return golang.program_key(wanted.folder, wanted.package, patches=wanted.patches())
 
 
 def build(name: str) -> Path:
@@ -58,4 +57,4 @@ def build(name: str) -> Path:
         CommandFailed: Go is missing, a module can't be fetched, or the build fails.
     """
     wanted = PROGRAMS[name]
-    return golang.program(wanted.folder, name, wanted.package, edits=wanted.edits())
+    return golang.program(wanted.folder, name, wanted.package, patches=wanted.patches())

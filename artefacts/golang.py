@@ -1,7 +1,7 @@
 """How this project builds a Go program.
 
 Owns the Go environment (everything go writes stays in the artefact cache), the naming of what
-was built, and edits of a dependency's source. Leaves which programs, their flags and edits to
+was built, and patches of a dependency's source. Leaves which programs, their flags and patches to
 `plugins.build` and `alpine.programs`. Every go.sum is committed, so no checksum database is
 asked: some modules are not in it.
 """
@@ -15,31 +15,28 @@ from pathlib import Path
 
 from artefacts.cache import cache_root, cached, digest, shared_folder
 from artefacts.environment import environment
-from artefacts.process import CommandFailed, run
+from artefacts.process import run
 
 DOWNLOADS = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOINSECURE", "GOAUTH")
 NEEDS_GO = "Go compiles this project's programs; ./setup.sh installs it."
 
 
 @dataclass(frozen=True)
-class Edit:
-    """In `file` of a module that a program depends on, `find` becomes `replace`.
+class Patch:
+    """A patch file for a module that a program depends on, for what it has no option for.
 
-    For what the module has no option for. `find` stands there exactly once, so that another
-    version of the module can't take the edit in a place nobody looked at.
+    It is one of git's or diff's, `a/` and `b/` before the paths; what stands before the first
+    `diff` says why.
     """
 
     module: str
-    file: str
-    find: str
-    replace: str
+    file: Path
 
 
-def read_edits(path: Path) -> tuple[Edit, ...]:
-    """The edits of a JSON file: a list of objects with an edit's fields, texts in lines."""
-    found = json.loads(path.read_text())
-    lines = ("find", "replace")
-    return tuple(Edit(**each | {key: "\n".join(each[key]) for key in lines}) for each in found)
+def patches_below(folder: Path) -> tuple[Patch, ...]:
+    """The patches `folder/MODULE/NNNN-what.patch`, in the order in which they are applied."""
+    files = sorted(folder.rglob("*.patch"))
+    return tuple(Patch(str(file.parent.relative_to(folder)), file) for file in files)
 
 
 def go(
@@ -56,16 +53,16 @@ def go(
         CommandFailed: if go is missing or fails; the message ends with its last lines, with
             `output` those on standard error alone.
     """
-    env = _environment() | dict(variables or {})
+    env = go_environment() | dict(variables or {})
     return run(["go", *arguments], cwd=folder, env=env, output=output, hint=NEEDS_GO)
 
 
 def program_key(
-    folder: Path, package: str = ".", variables: str = "", edits: Sequence[Edit] = ()
+    folder: Path, package: str = ".", variables: str = "", patches: Sequence[Patch] = ()
 ) -> str:
     """The key of what `program` builds, known without building it."""
-    changed = [text for each in edits for text in (each.module, each.file, each.find, each.replace)]
-    return digest(_sources(folder), package, variables, _version(), *changed)
+    patched = [part for each in patches for part in (each.module, each.file)]
+    return digest(_sources(folder), package, variables, _version(), *patched)
 
 
 def program(
@@ -73,7 +70,7 @@ def program(
     name: str,
     package: str = ".",
     variables: str = "",
-    edits: Sequence[Edit] = (),
+    patches: Sequence[Patch] = (),
 ) -> Path:
     """The program `name`, built from `package` in the module `folder` unless the cache has it.
 
@@ -82,50 +79,38 @@ def program(
 
     def build(work: Path) -> None:
         flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {variables}".strip()]
-        scratch = work / "edited"
-        module = _edited(folder, edits, scratch) if edits else folder
+        scratch = work / "patched"
+        module = patched(folder, patches, scratch) if patches else folder
         go(module, "build", *flags, "-o", str(work / name), package)
         shutil.rmtree(scratch, ignore_errors=True)
 
-    place = _place(name, program_key(folder, package, variables, edits))
+    place = _place(name, program_key(folder, package, variables, patches))
     return cached(str(place.parent), place.name, build, title=f"building {name}") / name
 
 
 def built(
-    folder: Path, name: str, package: str = ".", variables: str = "", edits: Sequence[Edit] = ()
+    folder: Path, name: str, package: str = ".", variables: str = "", patches: Sequence[Patch] = ()
 ) -> bool:
     """Whether the cache has what `program` with these arguments gives."""
-    return (cache_root() / _place(name, program_key(folder, package, variables, edits))).is_dir()
+    return (cache_root() / _place(name, program_key(folder, package, variables, patches))).is_dir()
 
 
 def _place(name: str, key: str) -> Path:
     return Path("tools", f"{name}-{key}")
 
 
-def apply_edits(edits: Sequence[Edit], sources: Mapping[str, Path]) -> None:
-    """Edit the files of the modules; `sources` has each module's folder.
-
-    Raises:
-        CommandFailed: an edit's `find` isn't in its file exactly once.
-    """
-    for edit in edits:
-        path = sources[edit.module] / edit.file
-        text = path.read_text() if path.is_file() else ""
-        if (count := text.count(edit.find)) != 1:
-            where = f"{edit.module}: {edit.file}"
-            raise CommandFailed(f"{where} has {edit.find!r} {count} times, an edit needs it once")
-        path.write_text(text.replace(edit.find, edit.replace))
-
-
-def _edited(folder: Path, edits: Sequence[Edit], scratch: Path) -> Path:
-    """A copy of the module `folder` that takes the edited modules from copies beside it.
+def patched(folder: Path, patches: Sequence[Patch], scratch: Path) -> Path:
+    """A copy of the module `folder` in `scratch`, made anew; it takes patched modules beside it.
 
     `go build -overlay` refuses files in the module cache. The module is copied too, not just
     its go.mod for `-modfile`, so that the copies' paths are relative: the program records
     them, and the same sources shall give the same bytes wherever they are built.
+
+    Raises:
+        CommandFailed: a patch doesn't fit, exactly: none of its lines may be others.
     """
     shutil.copytree(folder, scratch)
-    sources = {edit.module: scratch / "modules" / edit.module for edit in edits}
+    sources = {each.module: module_copy(scratch, each.module) for each in patches}
     for module, copy in sources.items():
         go(folder, "mod", "download", module)
         origin = go(folder, "list", "-m", "-f", "{{.Dir}}", module).strip()
@@ -133,10 +118,32 @@ def _edited(folder: Path, edits: Sequence[Edit], scratch: Path) -> Path:
         shutil.copytree(origin, copy, copy_function=shutil.copyfile)
         for path in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
             path.chmod(0o755)
-    apply_edits(edits, sources)
+    for each in patches:
+        apply(each, sources[each.module])
     with (scratch / "go.mod").open("a") as modfile:
-        modfile.writelines(f"\nreplace {module} => ./modules/{module}\n" for module in sources)
+        modfile.writelines(
+            f"\nreplace {module} => ./{copy.relative_to(scratch)}\n"
+            for module, copy in sources.items()
+        )
     return scratch
+
+
+def module_copy(scratch: Path, module: str) -> Path:
+    """Where `patched` has a module that it has patched."""
+    return scratch / "modules" / module
+
+
+def apply(patch: Patch, source: Path) -> None:
+    """Apply a patch to the module in `source`, whole or not at all.
+
+    Raises:
+        CommandFailed: it doesn't fit.
+    """
+    # Without a repository above: git would leave out what isn't below its root.
+    env = {**environment(), "GIT_CEILING_DIRECTORIES": str(source.resolve().parent)}
+    argv: list[str | Path] = ["git", "apply", "--whitespace=nowarn", patch.file.resolve()]
+    hint = f"{patch.file.name} is for another version of {patch.module}; go.mod has the one used"
+    run(argv, cwd=source, env=env, hint=hint)
 
 
 def _sources(folder: Path) -> str:
@@ -150,10 +157,11 @@ def _compiled(path: Path) -> bool:
 
 @cache
 def _version() -> str:
-    return run(["go", "version"], env=_environment(), hint=NEEDS_GO).strip()
+    return run(["go", "version"], env=go_environment(), hint=NEEDS_GO).strip()
 
 
-def _environment() -> dict[str, str]:
+def go_environment() -> dict[str, str]:
+    """What go runs with here: pinned, and writing nowhere but into the cache."""
     home = cache_root() / "go"
     return {
         **environment(),

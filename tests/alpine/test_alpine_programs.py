@@ -1,5 +1,6 @@
-"""Go programs in images: edits of their dependencies, their keys, where they go."""
+"""Go programs in images: patches of their dependencies, their keys, where they go."""
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,50 +11,75 @@ from alpine import image, initramfs, programs, rootfs
 from alpine.boottree import common_files
 from alpine.release import OFFLINE, Release
 from artefacts import CommandFailed, golang, run
-from artefacts.golang import Edit, apply_edits, program_key
 from guest import rolefiles
 
 MODULE = "example.org/module"
+BEFORE = "package config\n\nconst (\n\tinterval = 2\n\tother = 3\n)\n"
+PATCH = """Why this is
+
+--- a/config.go
++++ b/config.go
+@@ -3,4 +3,4 @@
+ const (
+-\tinterval = 2
++\tinterval = 10
+ \tother = 3
+ )
+"""
 
 
-def edited(tmp_path: Path, find: str, file: str = "config.go") -> str:
-    (tmp_path / "config.go").write_text("interval = 2\nother = 3\nagain = 3\n")
-    apply_edits([Edit(MODULE, file, find, "interval = 10")], {MODULE: tmp_path})
-    return (tmp_path / "config.go").read_text()
+def patched(tmp_path: Path, before: str) -> str:
+    source = tmp_path / "module"
+    source.mkdir()
+    (source / "config.go").write_text(before)
+    (tmp_path / "0001-slower.patch").write_text(PATCH)
+    golang.apply(golang.Patch(MODULE, tmp_path / "0001-slower.patch"), source)
+    return (source / "config.go").read_text()
 
 
-def test_an_edit_is_applied(tmp_path: Path) -> None:
-    assert edited(tmp_path, "interval = 2") == "interval = 10\nother = 3\nagain = 3\n"
+def test_a_patch_is_applied_where_its_lines_are(tmp_path: Path) -> None:
+    before = BEFORE.replace("config\n", "config\n\n// more lines before\n")
+    assert patched(tmp_path, before) == before.replace("= 2", "= 10")
+
+
+def test_a_patch_is_applied_inside_of_a_repository(tmp_path: Path) -> None:
+    run(["git", "init", "-q", tmp_path])
+    assert patched(tmp_path, BEFORE) == BEFORE.replace("= 2", "= 10")
 
 
 @pytest.mark.parametrize(
-    ("find", "file", "times"),
-    [("gone", "config.go", 0), ("= 3", "config.go", 2), ("interval = 2", "gone.go", 0)],
+    "before", [BEFORE.replace("= 2", "= 4"), BEFORE.replace("other = 3", "other = 4"), ""]
 )
-def test_an_edit_that_does_not_fit_is_named(
-    tmp_path: Path, find: str, file: str, times: int
+def test_a_patch_that_does_not_fit_exactly_is_named(tmp_path: Path, before: str) -> None:
+    with pytest.raises(CommandFailed, match=r"0001-slower.* is for another version of example"):
+        patched(tmp_path, before)
+    assert (tmp_path / "module/config.go").read_text() == before
+
+
+def test_patches_are_part_of_a_programs_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(CommandFailed, match=f"{MODULE}: {file} has '{find}' {times} times"):
-        edited(tmp_path, find, file)
-    assert (tmp_path / "config.go").read_text().startswith("interval = 2\n")
-
-
-def test_edits_are_part_of_a_programs_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golang, "_version", lambda: "go1")
     (tmp_path / "go.mod").write_text("module x\n")
-    plain = program_key(tmp_path)
-    keys = {program_key(tmp_path, edits=[Edit(MODULE, "f", "a", text)]) for text in "bc"}
-    assert len({plain, *keys}) == 3
-    assert program_key(tmp_path) == plain
+    keys = {golang.program_key(tmp_path)}
+    for module, text in ((MODULE, "a"), (MODULE, "b"), ("example.org/other", "b")):
+        file = tmp_path / "0001.patch"
+        file.write_text(text)
+        keys.add(golang.program_key(tmp_path, patches=[golang.Patch(module, file)]))
+    assert len(keys) == 4
 
 
-def test_consuls_edits_are_readable_and_of_modules_in_go_mod() -> None:
+def test_consuls_patches_say_why_and_are_of_modules_in_go_mod() -> None:
     consul = programs.PROGRAMS["consul"]
-    edits = consul.edits()
+    patches = consul.patches()
     required = (consul.folder / "go.mod").read_text()
-    assert consul.package in {edit.module for edit in edits}
-    assert all(f"{edit.module} v" in required for edit in edits)
-    assert any("CommitTimeout = 2 * time.Second" in edit.replace for edit in edits)
+    assert consul.package in {each.module for each in patches}
+    for each in patches:
+        assert f"{each.module} v" in required
+        why, _, changes = each.file.read_text().partition("\ndiff --git ")
+        assert len(why.splitlines()) >= 3 and changes, each.file
+        assert max(map(len, why.splitlines())) <= 100
+        assert re.match(r"\d{4}-[a-z-]+\.patch$", each.file.name)
 
 
 @pytest.fixture

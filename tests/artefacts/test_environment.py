@@ -63,7 +63,7 @@ def test_go_is_told_what_it_builds_for(monkeypatch: pytest.MonkeyPatch, tmp_path
     (tmp_path / "env").write_text("GOARCH=arm64\nGOPRIVATE=intern\nGOEXPERIMENT=none\n")
     golang._users_downloads.cache_clear()
     try:
-        found = golang._environment()
+        found = golang.go_environment()
         values = run(["go", "env", "GOARCH", "GOOS", "GOEXPERIMENT", "GOFLAGS"], env=found)
     finally:
         golang._users_downloads.cache_clear()
