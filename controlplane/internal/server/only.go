@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	"rack-lab/controlplane/internal/boottree"
 	"rack-lab/controlplane/internal/clock"
@@ -48,33 +46,20 @@ func (o *only) run(ctx context.Context, address string) error {
 	running.Go(func() { httpd.Listen(ctx, address, everybody) })
 	running.Go(func() { o.replica.Run(ctx) })
 	running.Go(func() { o.report(ctx) })
-	o.untilDone(ctx, "the DHCP configuration isn't in the store", o.dhcp.PutOwnConfig)
+	untilDone(ctx, "the DHCP configuration isn't in the store", o.dhcp.PutOwnConfig)
 	o.dhcp.Start()
 	defer o.dhcp.End()
-	o.untilDone(ctx, "the boot medium isn't imported", func(ctx context.Context) error {
+	untilDone(ctx, "the boot medium isn't imported", func(ctx context.Context) error {
 		return library.Import(ctx, o.replica.Remember)
 	})
-	unnamed := map[string]time.Time{}
+	tidy := tidying(library)
 	for clock.Pause(ctx, roundEvery); ctx.Err() == nil; clock.Pause(ctx, tidyEvery*roundEvery) {
-		err := errors.Join(boottree.RemoveBlobs(ctx, o.store, unnamed, time.Now()), library.Prune(ctx))
-		if err != nil && ctx.Err() == nil {
+		if err := tidy(ctx); err != nil && ctx.Err() == nil {
 			slog.Warn("what nobody needs stays", "error", err)
 		}
 	}
 	running.Wait()
 	return nil
-}
-
-// untilDone does something until there is no error.
-func (o *only) untilDone(ctx context.Context, failed string, do func(context.Context) error) {
-	for ctx.Err() == nil {
-		err := do(ctx)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		slog.Warn(failed, "error", err, "again_in", againAfter)
-		clock.Pause(ctx, againAfter)
-	}
 }
 
 // report writes down whether the tree is complete, at each change.

@@ -21,6 +21,7 @@ const (
 	roundEvery    = 20 * time.Second
 	tidyEvery     = 30               // rounds
 	ownTreeIsRead = 10 * time.Second // a new leader whose copy is complete knows by then
+	taskFailed    = "a leader's task isn't done"
 )
 
 // tasks are what raft's leader does besides serving: tokens, votes, the import, inboxes, old blobs; and that it
@@ -39,36 +40,41 @@ type tasks struct {
 func (d *tasks) do(ctx context.Context) {
 	go d.stepDown(ctx, d.successor)
 	library := boottree.Library{Folder: d.replica.Folder, Store: d.store}
-	steps := []func() error{
-		func() error { return d.consul.EnsureTokens(ctx, d.config.Tokens) },
-		func() error {
-			if !d.config.Bootstrap {
-				return nil
-			}
-			return library.Import(ctx, d.replica.Remember)
-		},
-	}
-	for n := 0; n < len(steps) && ctx.Err() == nil; {
-		if err := steps[n](); err != nil {
-			if ctx.Err() == nil {
-				slog.Warn("a leader's task isn't done", "error", err, "again_in", againAfter)
-			}
-			clock.Pause(ctx, againAfter)
-			continue
-		}
-		n++
+	untilDone(ctx, taskFailed, func(ctx context.Context) error { return d.consul.EnsureTokens(ctx, d.config.Tokens) })
+	if d.config.Bootstrap {
+		untilDone(ctx, taskFailed, func(ctx context.Context) error { return library.Import(ctx, d.replica.Remember) })
 	}
 	go boottree.WatchInboxes(ctx, d.store)
-	unnamed := map[string]time.Time{}
+	tidy := tidying(library)
 	for round := 0; ctx.Err() == nil; round++ {
 		err := d.consul.GrantVotes(ctx)
 		if err == nil && round%tidyEvery == 0 {
-			err = errors.Join(boottree.RemoveBlobs(ctx, d.store, unnamed, time.Now()), library.Prune(ctx))
+			err = tidy(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("a leader's task isn't done", "error", err, "again_in", roundEvery)
+			slog.Warn(taskFailed, "error", err, "again_in", roundEvery)
 		}
 		clock.Pause(ctx, roundEvery)
+	}
+}
+
+// untilDone does something until there is no error.
+func untilDone(ctx context.Context, failed string, do func(context.Context) error) {
+	for ctx.Err() == nil {
+		err := do(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		slog.Warn(failed, "error", err, "again_in", againAfter)
+		clock.Pause(ctx, againAfter)
+	}
+}
+
+// tidying gives what removes from the tree what nobody needs, time after time.
+func tidying(library boottree.Library) func(context.Context) error {
+	unnamed := map[string]time.Time{}
+	return func(ctx context.Context) error {
+		return errors.Join(boottree.RemoveBlobs(ctx, library.Store, unnamed, time.Now()), library.Prune(ctx))
 	}
 }
 
