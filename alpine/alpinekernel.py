@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alpine import kernel
 from alpine.apk import extract
-from artefacts import CommandFailed, cached, digest
+from artefacts import LabError, cached, digest
 from config.profile import Kernel
 
 # Sound, pictures, controllers of real hardware, file systems of clusters: a third of its modules,
@@ -42,7 +42,7 @@ def kernel_root(packages: Path, release_key: str) -> Path:
     """As `kernelbuild.kernel_root`, of the package in a folder of packages.
 
     Raises:
-        CommandFailed: the package isn't as Alpine's has been.
+        LabError: the package isn't as Alpine's has been.
     """
 
     def build(work: Path) -> None:
@@ -62,9 +62,7 @@ def kernel_root(packages: Path, release_key: str) -> Path:
 def _package(packages: Path) -> Path:
     found = list(packages.glob(f"{Kernel.ALPINE}-[0-9]*.apk"))
     if len(found) != 1:
-        raise CommandFailed(
-            f"the packages have no {Kernel.ALPINE}; lock them anew: lab alpine lock"
-        )
+        raise LabError(f"the packages have no {Kernel.ALPINE}; lock them anew: lab alpine lock")
     return found[0]
 
 
@@ -72,10 +70,10 @@ def elf_of(bzimage: bytes) -> bytes:
     """The ELF file in a bzImage, which a guest starts by its PVH entry.
 
     Raises:
-        CommandFailed: there is none, or it isn't packed with gzip.
+        LabError: there is none, or it isn't packed with gzip.
     """
     if bzimage[MAGIC : MAGIC + 4] != b"HdrS":
-        raise CommandFailed("the kernel is no bzImage")
+        raise LabError("the kernel is no bzImage")
     (version,) = struct.unpack_from("<H", bzimage, VERSION)
     offset, length = struct.unpack_from("<II", bzimage, PAYLOAD)
     start = ((bzimage[SETUP_SECTORS] or 4) + 1) * SECTOR + offset
@@ -83,9 +81,9 @@ def elf_of(bzimage: bytes) -> bytes:
     try:
         elf = packed.decompress(bzimage[start : start + length])
     except zlib.error as error:
-        raise CommandFailed(f"the kernel isn't packed with gzip: {error}") from error
+        raise LabError(f"the kernel isn't packed with gzip: {error}") from error
     if version < WITH_PAYLOAD or not packed.eof or not elf.startswith(b"\x7fELF"):
-        raise CommandFailed("there is no ELF file in the kernel, or half of one")
+        raise LabError("there is no ELF file in the kernel, or half of one")
     return elf
 
 

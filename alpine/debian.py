@@ -50,7 +50,7 @@ def fetch_debs() -> Path:
     """A folder with every locked package as `<name>.deb`, each checked against its sha256.
 
     Raises:
-        CommandFailed: one isn't to be had anywhere, or its bytes aren't the locked ones.
+        LabError: one isn't to be had anywhere, or its bytes aren't the locked ones.
     """
     return cached("debian", lock().key, _download, title="fetching Debian packages")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from alpine import apk
 from alpine.wheel import wheel_root
-from artefacts import CommandFailed, cached, digest
+from artefacts import CommandFailed, LabError, cached, digest
 from artefacts.cache import cache_folder
 from artefacts.download import (
     Unreachable,
@@ -54,14 +54,14 @@ def packages(mirror: Mirror) -> Path:
     """A folder with each locked package as `<name>-<version>.apk`, checked.
 
     Raises:
-        CommandFailed: one isn't to be had, or its bytes aren't the locked ones.
+        LabError: one isn't to be had, or its bytes aren't the locked ones.
     """
     locked = read_sums(LOCK)
 
     def build(work: Path) -> None:
         for path, found in _fetch(mirror, locked, work, f"If it has a newer one, {RENEW}").items():
             if found != locked[path]:
-                raise CommandFailed(
+                raise LabError(
                     f"{mirror.place}/{path} has sha256 {found}, the lock says {locked[path]}\n"
                     f"Look whether the mirror is sound, or {RENEW}"
                 )
@@ -76,7 +76,7 @@ def lock_anew(mirror: Mirror, names: Iterable[str], optional: Iterable[str] = ()
 
     Raises:
         Unreachable: it doesn't answer.
-        CommandFailed: it lacks one, or a signature is missing or wrong.
+        LabError: it lacks one, or a signature is missing or wrong.
     """
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
@@ -103,7 +103,7 @@ def require_release(mirror: Mirror) -> None:
     """
     try:
         read_sums(LOCK)
-    except CommandFailed as error:
+    except LabError as error:
         remedy = f"take it from git again: git checkout alpine/mirror.lock; or {RENEW}"
         raise ConfigError(
             "lab:alpine", [Problem("alpine/mirror.lock", "damaged", str(error), remedy)]
@@ -120,7 +120,7 @@ def require_packages(mirror: Mirror) -> None:
 
     Raises:
         ConfigError: it is of another release, or the lock can't be read.
-        CommandFailed: it doesn't answer, and the cache hasn't them.
+        LabError: it doesn't answer, and the cache hasn't them.
     """
     require_release(mirror)
     if not (cache_folder() / KIND / lock_key()).is_dir():
@@ -162,8 +162,8 @@ def _fetch(mirror: Mirror, paths: Iterable[str], folder: Path, hint: str = "") -
             return path, download(f"{mirror.place}/{path}", folder / Path(path).name)
         except Unreachable as error:
             raise Unreachable(f"{error}\n{OFFLINE}") from error
-        except CommandFailed as error:
-            raise CommandFailed(f"{error}\n{hint}".strip()) from error
+        except LabError as error:
+            raise LabError(f"{error}\n{hint}".strip()) from error
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return dict(threads.map(one, paths))
@@ -177,7 +177,7 @@ def _verify(mirror: Mirror, files: Iterable[Path]) -> None:
             apk.apk("verify", "--keys-dir", keys(mirror), file)
         except CommandFailed as error:
             hint = WHO_MAY if "signature" in str(error) else f"{mirror.place} isn't sound"
-            raise CommandFailed(f"{error}\n{hint}") from error
+            raise error.with_hint(hint) from error
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(one, files))

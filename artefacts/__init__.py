@@ -7,13 +7,15 @@ compiling Go, and showing progress. Leaves what is built to
 
 from artefacts.cache import cache_root, cached, digest
 from artefacts.environment import environment
-from artefacts.process import CommandFailed, run
+from artefacts.errors import CommandFailed, LabError
+from artefacts.process import run
 from artefacts.progress import step
 from artefacts.tree import pack_tree
 from artefacts.wheels import fetch_wheel
 
 __all__ = [
     "CommandFailed",
+    "LabError",
     "cache_root",
     "cached",
     "digest",

@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from artefacts.cache import digest
-from artefacts.process import CommandFailed, run
+from artefacts.errors import CommandFailed, LabError
+from artefacts.process import run
 from artefacts.progress import step
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -85,7 +86,7 @@ class Lock:
         `sources`: apt lines of mirrors, which are asked first.
 
         Raises:
-            CommandFailed: one isn't to be had anywhere, or its bytes aren't the locked ones; with
+            LabError: one isn't to be had anywhere, or its bytes aren't the locked ones; with
                 the first that each mirror and archive said.
         """
         said = []
@@ -104,13 +105,12 @@ class Lock:
             try:
                 run([APT_HELPER, "-o", "APT::Sandbox::User=root", "download-file", *wanted])
             except CommandFailed as error:
-                lines = str(error).splitlines()
-                said.append(next((line for line in lines if line.startswith("  | ")), lines[0]))
+                said.append(f"  | {error.lines[0]}" if error.lines else error.problem)
         if missing := self._missing(target):
             names = ", ".join(f"{each.name} {each.version}" for each in missing[:NAMED])
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             told = [f"not fetched: {names}{more}", *said, f"{HINT}; {MOVED_ON}"]
-            raise CommandFailed("\n".join(told))
+            raise LabError("\n".join(told))
 
     def _missing(self, target: Path) -> list[Locked]:
         return [each for each in self.packages if not _file(target, each).exists()]
@@ -121,7 +121,7 @@ class Lock:
         Its index is what deb822(5) and "Debian Repository Format" ask of a flat repository.
 
         Raises:
-            CommandFailed: as `fetch`.
+            LabError: as `fetch`.
         """
         self.fetch(target, sources)
         index = "\n".join(_index_entry(target, each) for each in self.packages).encode()
@@ -219,7 +219,7 @@ class Apt:
         """The output of `apt-get ARGUMENTS`.
 
         Raises:
-            CommandFailed: it fails.
+            LabError: it fails.
         """
         return run(["apt-get", *self._options, *arguments], hint=HINT)
 
@@ -244,7 +244,7 @@ def lock_anew(
     `dropped` tells by name what is left out.
 
     Raises:
-        CommandFailed: the mirror can't be reached, or apt finds no such packages.
+        LabError: the mirror can't be reached, or apt finds no such packages.
     """
     with step("resolving Debian packages"), tempfile.TemporaryDirectory() as scratch:
         found = Apt(Path(scratch) / "apt", sources, default_release).resolve(*requests)

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from artefacts.process import CommandFailed
+from artefacts.errors import LabError
 
 SILENT_S = 20.0  # that long a server may say nothing
 CHUNK = 1 << 20
@@ -21,7 +21,7 @@ COMMENT = "# "
 SHA256 = 64  # hex digits
 
 
-class Unreachable(CommandFailed):
+class Unreachable(LabError):
     """Nobody answered, or broke off: another time it may be there."""
 
 
@@ -30,7 +30,7 @@ def download(source: str, target: Path) -> str:
 
     Raises:
         Unreachable: nobody answers.
-        CommandFailed: it isn't there.
+        LabError: it isn't there.
     """
     found = hashlib.sha256()
     with _opened(source, SILENT_S) as answer, target.open("wb") as file:
@@ -45,7 +45,7 @@ def require_there(source: str, timeout_s: float) -> None:
 
     Raises:
         Unreachable: nobody answers within that time.
-        CommandFailed: it isn't there.
+        LabError: it isn't there.
     """
     with _opened(source, timeout_s):
         pass
@@ -55,28 +55,28 @@ def require_there(source: str, timeout_s: float) -> None:
 def _opened(source: str, timeout_s: float) -> Iterator[HTTPResponse]:
     address = Path(source).as_uri() if source.startswith("/") else source
     told = f"{source} can't be fetched"
-    silent = CommandFailed if source.startswith("/") else Unreachable  # a folder has it or not
+    silent = LabError if source.startswith("/") else Unreachable  # a folder has it or not
     try:
         with urlopen(address, timeout=timeout_s) as answer:  # noqa: S310 # callers check the scheme
             yield answer
     except HTTPError as error:
-        raise CommandFailed(f"{told}: {error}") from error
+        raise LabError(f"{told}: {error}") from error
     except (URLError, ConnectionError, TimeoutError, HTTPException) as error:
         raise silent(f"{told}: {error}") from error
     except OSError as error:  # of this side
-        raise CommandFailed(f"{told}: {error}") from error
+        raise LabError(f"{told}: {error}") from error
 
 
 def read_sums(lock: Path) -> dict[str, str]:
     """The sha256 of each path that a lock has.
 
     Raises:
-        CommandFailed: it is no lock, as an empty one, or one with marks of a merge.
+        LabError: it is no lock, as an empty one, or one with marks of a merge.
     """
     lines = (line for line in lock.read_text().splitlines() if not line.startswith(COMMENT))
     rows = [line.split("  ", 1) for line in lines]
     if not rows or not all(len(row) == 2 and len(row[0]) == SHA256 for row in rows):  # noqa: PLR2004
-        raise CommandFailed(f"{lock} can't be read: each line has a checksum and a path")
+        raise LabError(f"{lock} can't be read: each line has a checksum and a path")
     return {path: sha256 for sha256, path in rows}
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,26 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from artefacts.environment import environment
+from artefacts.errors import CommandFailed
 
-LAST_LINES = 15
 KILLED_S, LATE_ONES = 0.01, 20  # between kills, and how many at most
 FULL = 1 << 20  # bytes: with less a file system takes nothing more
-MOST_SHOWN = 300  # characters of a command
 
 _group: int | None = None
 _ended = False  # the group was, and nothing more shall start in it
-
-
-class CommandFailed(RuntimeError):
-    """A program ended with a non-zero code, or was not found, or ran out of time.
-
-    The message is what a person needs: the command, its code, its last lines, a hint. `code` is
-    the code alone, if the program ended with one.
-    """
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def full_disk(folder: Path) -> str:
@@ -68,7 +54,7 @@ def run(
     """
     command = [str(part) for part in argv]
     if _ended:
-        raise CommandFailed(_message(command, "not started, as what it is for has ended", "", hint))
+        raise CommandFailed(command, "not started, as what it is for has ended", hint=hint)
     env = environment() if env is None else env
     with ExitStack() as files:
         out: int = subprocess.PIPE
@@ -85,18 +71,18 @@ def run(
                 check=False, process_group=_group, **_input(stdin),
             )  # fmt: skip
         except FileNotFoundError as error:
-            raise CommandFailed(_message(command, "program not found", "", hint)) from error
+            raise CommandFailed(command, "program not found", hint=hint) from error
         except subprocess.TimeoutExpired as error:
             seen = (error.stderr or error.stdout or b"").decode(errors="replace")
             what = f"no end after {timeout_s} s"
-            raise CommandFailed(_message(command, what, seen, hint)) from error
+            raise CommandFailed(command, what, said=seen, hint=hint) from error
     if done.returncode != 0:
         streams = log.read_bytes() if log is not None else done.stderr or done.stdout or b""
         text = streams.decode(errors="replace")
         what = f"exit code {done.returncode}"
         if log is not None:
             hint = full_disk(log.parent) or hint
-        raise CommandFailed(_message(command, what, text, hint), done.returncode)
+        raise CommandFailed(command, what, said=text, code=done.returncode, hint=hint)
     return (done.stdout or b"").decode(errors="replace")
 
 
@@ -146,11 +132,3 @@ def ending_together() -> Iterator[Callable[[], None]]:
         finally:
             end()
             _group, _ended = None, False
-
-
-def _message(command: Sequence[str], what: str, seen: str, hint: str) -> str:
-    tail = "\n".join(f"  | {line}" for line in seen.strip().splitlines()[-LAST_LINES:])
-    words = [Path(command[0]).name, *command[1:]]
-    shown = textwrap.shorten(" ".join(words), MOST_SHOWN, placeholder=" …")
-    parts = [f"{shown}: {what}", tail, hint]
-    return "\n".join(part for part in parts if part)

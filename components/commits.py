@@ -21,7 +21,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from artefacts import CommandFailed, run
+from artefacts import LabError, run
 from config.settings import PROJECT, Settings
 
 
@@ -38,7 +38,7 @@ class CommitProvider(ResourceProvider):
         """As it is now, for `pulumi refresh`; as last seen if no boot server can be asked."""
         try:
             return ReadResult(id_, {**props, "commit": _seen(props)})
-        except CommandFailed as error:
+        except LabError as error:
             print(f"{error}\nkept as last seen", file=sys.stderr)
             return ReadResult(id_, {**props})
 

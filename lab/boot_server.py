@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from artefacts import CommandFailed, step
+from artefacts import LabError, step
 from config import addressing, names
 from config.access import LAB_MACHINE
 from config.errors import Problem, Refused
@@ -80,7 +80,7 @@ def move(settings: Settings, to: str) -> None:
 
     Raises:
         ConfigError: it doesn't move, or not there.
-        CommandFailed: it couldn't; with where it goes on.
+        LabError: it couldn't; with where it goes on.
     """
     name = founder(settings)
     if to not in settings.hosts_of(name):
@@ -94,16 +94,16 @@ def move(settings: Settings, to: str) -> None:
             _come_home(settings, name, here)
         elif here != to:
             _leave(settings, name, to)
-    except CommandFailed as error:
+    except LabError as error:
         again = f"to try again: lab --stack {settings.stack} boot-server move {to}"
-        raise CommandFailed(f"{error}\n{_left_at(settings, name)}; {again}") from error
+        raise LabError(f"{error}\n{_left_at(settings, name)}; {again}") from error
 
 
 def _left_at(settings: Settings, name: str) -> str:
     """What became of it: a node without power, or silent, may have had it."""
     try:
         return f"{name} goes on, on {_running(settings, name)}"
-    except CommandFailed as seen:
+    except LabError as seen:
         return str(seen)
 
 
@@ -111,7 +111,7 @@ def _running(settings: Settings, name: str) -> str:
     """Where it runs; an error if it is off."""
     here = where(settings, name)
     if here is None:
-        raise CommandFailed(f"{name} is off; switch it on: {settings.power_on(name)}")
+        raise LabError(f"{name} is off; switch it on: {settings.power_on(name)}")
     return here
 
 
@@ -181,7 +181,7 @@ def describe(settings: Settings, name: str, text: str, to: str) -> bytes:
 def _one(parent: ET.Element, path: str) -> ET.Element:
     found = parent.find(path)
     if found is None:
-        raise CommandFailed(f"libvirt's description of the boot server has no {path}")
+        raise LabError(f"libvirt's description of the boot server has no {path}")
     return found
 
 

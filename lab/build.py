@@ -77,7 +77,7 @@ def build(stack: str) -> None:
     But of a Pulumi of the user's that can't be used it says why.
 
     Raises:
-        CommandFailed: a part failed; the others have been ended, what they had finished is kept.
+        LabError: a part failed; the others have been ended, what they had finished is kept.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     if said := users_own().passed_over:

@@ -15,7 +15,7 @@ def clear(settings: Settings) -> None:
     """Switch off and remove what carries the stack's tag; again, it does nothing.
 
     Raises:
-        CommandFailed: the lab machine doesn't answer, or a piece can't be removed.
+        LabError: the lab machine doesn't answer, or a piece can't be removed.
     """
     with step("machines"):
         _remove_tagged(settings, "domains")

@@ -24,7 +24,7 @@ def converge(settings: Settings, name: str, key: str, sha256: str) -> str:
     """Wait for the machine, have it run this image and overlay; its timeline as JSON.
 
     Raises:
-        CommandFailed: when it can't be reached, or isn't ready in time; with its own reason.
+        LabError: when it can't be reached, or isn't ready in time; with its own reason.
     """
     wait_for_ssh(settings, name, BOOT_DEADLINE_S)
     return _converged(settings, name, key, sha256)
@@ -34,7 +34,7 @@ def catch_up(settings: Settings, name: str) -> None:
     """Bring a machine that booted from an older tree to what its boot entry says now.
 
     Raises:
-        CommandFailed: it can't be brought there while it runs, or isn't ready then.
+        LabError: it can't be brought there while it runs, or isn't ready then.
     """
     machine = settings.topology.machines[name]
     if isinstance(machine, Guest):  # it boots from its node's copy of its entry
@@ -53,7 +53,7 @@ def wait_ready(settings: Settings, name: str) -> None:
     """Wait until the machine says it is ready; what failed at its boot it checks again by itself.
 
     Raises:
-        CommandFailed: when it isn't in time, with the phase it last told.
+        LabError: when it isn't in time, with the phase it last told.
     """
     _wait(settings, name, enough="false")
 
@@ -64,7 +64,7 @@ def wait_serving(settings: Settings, name: str) -> None:
     It may serve long before it is ready: consul's state can be on a SAN that boots from it.
 
     Raises:
-        CommandFailed: when it doesn't in time, with the phase it last told.
+        LabError: when it doesn't in time, with the phase it last told.
     """
     _wait(settings, name, enough=SERVING)
 
@@ -73,7 +73,7 @@ def wait_led(settings: Settings, founder: str) -> None:
     """Wait until the founder knows a leader, and so doesn't serve alone with its own copy any more.
 
     Raises:
-        CommandFailed: nobody leads in time; with what the founder says.
+        LabError: nobody leads in time; with what the founder says.
     """
     patiently(HEAL_S)(ask, settings, founder, ["sh", "-c", LED], timeout_s=ANSWER_S)
 

@@ -98,7 +98,7 @@ def cycle(settings: Settings, seed: int, rounds: int, kinds: Sequence[Kind] = ()
     """Carry out a plan; every round ends with a healed rack.
 
     Raises:
-        CommandFailed: it doesn't heal; with what was last seen.
+        LabError: it doesn't heal; with what was last seen.
     """
     planned = plan(seed, settings.topology, rounds, kinds)
     for number, (each, seconds) in enumerate(planned, 1):
@@ -131,7 +131,7 @@ def healed(settings: Settings) -> None:
     """Wait until all machines are ready, every array is whole and every container answers.
 
     Raises:
-        CommandFailed: one doesn't in time.
+        LabError: one doesn't in time.
     """
     topology = settings.topology
     for name in topology.machines:

@@ -61,7 +61,7 @@ def svg(topology: Topology) -> str:
     """An SVG picture, laid out by Graphviz' `dot`.
 
     Raises:
-        CommandFailed: dot isn't there or refuses.
+        LabError: dot isn't there or refuses.
     """
     text = _text("rack.dot.j2", topology)
     return run(["dot", "-Tsvg"], stdin=text.encode(), hint="apt-get install graphviz")

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config.errors import ConfigError
-from labmachine.process import MachineError
-from labmachine.qmp import QmpError
 
 INTERRUPTED = 130  # as shells tell SIGINT
 
@@ -28,7 +26,7 @@ def told() -> Iterator[None]:
             signal.signal(number, signal.default_int_handler)
     try:
         yield
-    except (ConfigError, CommandFailed, MachineError, QmpError) as error:
+    except (ConfigError, LabError) as error:
         _end(str(error))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -28,7 +28,7 @@ def disk(settings: Settings, name: str, device: str, *, repair: bool) -> None:
 
     Raises:
         ConfigError: there is no such disk.
-        CommandFailed: it can't be done.
+        LabError: it can't be done.
     """
     if name == access.LAB_MACHINE:
         _physical_disk(settings, device, repair=repair)
@@ -52,7 +52,7 @@ def link(settings: Settings, name: str, network: str, *, repair: bool) -> None:
 
     Raises:
         ConfigError: there is no such machine, or it isn't on that network.
-        CommandFailed: it can't be done.
+        LabError: it can't be done.
     """
     machine = settings.machine(name)
     if network not in machine.networks:
@@ -69,7 +69,7 @@ def freeze(settings: Settings, name: str, *, repair: bool) -> None:
 
     Raises:
         ConfigError: there is no such machine.
-        CommandFailed: it can't be done.
+        LabError: it can't be done.
     """
     settings.machine(name)
     domain = names.domain(settings.stack, name)

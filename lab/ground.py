@@ -6,7 +6,7 @@ Owns the order of these questions. Leaves each to `host`, `survey`, `power` and 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config import names
 from config.bill import volume_sizes
 from config.errors import ConfigError, Problem
@@ -30,7 +30,7 @@ def check_ground(settings: Settings) -> list[str]:
     found = survey.survey(settings)
     try:
         state = pulumi_cli.state(settings.stack)
-    except CommandFailed as error:
+    except LabError as error:
         raise ConfigError("Pulumi's state", [_unread(settings, error)]) from error
     problems = [
         *survey.mismatches(settings, found, state),
@@ -79,7 +79,8 @@ def _smaller(settings: Settings, state: Mapping[str, Any]) -> Iterator[Problem]:
             )  # fmt: skip
 
 
-def _unread(settings: Settings, error: CommandFailed) -> Problem:
-    said = str(error).splitlines()[-1].strip(" |")
+def _unread(settings: Settings, error: LabError) -> Problem:
     remedy = f"look at it yourself: pulumi stack export --stack {settings.stack}"
-    return Problem("stack", settings.stack, f"its state must be readable: {said}", remedy)
+    return Problem(
+        "stack", settings.stack, f"its state must be readable: {error.last_words}", remedy
+    )

@@ -262,7 +262,7 @@ def change(settings: Settings, wanted: Change, *, by_sudo: bool = False) -> None
     """Do it, and show for how long; `by_sudo`: on this machine.
 
     Raises:
-        CommandFailed: with the last words of what failed there.
+        LabError: with the last words of what failed there.
         ConfigError: there is no sudo, by which the user is let in.
     """
     if wanted.action == _ADMIT:

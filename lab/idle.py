@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config import names
 from config.settings import Settings
 from lab.remote import LOOK_S, VIRSH, ask
@@ -37,7 +37,7 @@ def idle_costs(settings: Settings, seconds: float) -> dict[str, Cost]:
     """Each machine's cost, measured over `seconds` in which nothing else is asked of it.
 
     Raises:
-        CommandFailed: a machine is off, or was started anew in between.
+        LabError: a machine is off, or was started anew in between.
     """
     machines = settings.topology.machines
     first = {name: _read(settings, name) for name in machines}
@@ -46,7 +46,7 @@ def idle_costs(settings: Settings, seconds: float) -> dict[str, Cost]:
     for name, before in first.items():
         after = _read(settings, name)
         if after.cpu_ns < before.cpu_ns:
-            raise CommandFailed(f"{name} was started anew while it was measured; run it again")
+            raise LabError(f"{name} was started anew while it was measured; run it again")
         took = after.at - before.at
         costs[name] = Cost(
             exits_per_s=round((after.exits - before.exits) / took, 1),

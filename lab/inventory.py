@@ -39,7 +39,7 @@ def rows() -> Iterator[Row]:
     """Every stack that has a settings file or a state, by name.
 
     Raises:
-        CommandFailed: Pulumi's backend can't be asked.
+        LabError: Pulumi's backend can't be asked.
     """
     there = pulumi_cli.stacks()
     for stack in sorted({*stacks.known(), *there}):
@@ -50,7 +50,7 @@ def raised() -> dict[str, str]:
     """The stacks that have a rack by Pulumi's state, with the lab machine each names.
 
     Raises:
-        CommandFailed: Pulumi's backend can't be asked.
+        LabError: Pulumi's backend can't be asked.
     """
     return {stack: _machine(stack) for stack, each in pulumi_cli.stacks().items() if each.raised}
 
@@ -59,7 +59,7 @@ def raised_on_virtual() -> list[str]:
     """The stacks that have a rack on the virtual lab machine by Pulumi's state.
 
     Raises:
-        CommandFailed: Pulumi's backend can't be asked.
+        LabError: Pulumi's backend can't be asked.
     """
     return [stack for stack, where in raised().items() if where == VIRTUAL]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Self
 
-from artefacts import CommandFailed, run
+from artefacts import CommandFailed, LabError, run
 from config import access, stacks
 from config.settings import VIRTUAL, load_settings, machine_of, stack_folder
 from config.stacks import PROJECT
@@ -247,7 +247,7 @@ def _up(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> int:
 
         try:
             print_timeline(stack, log, refused=bool(code))
-        except CommandFailed as error:  # it took place all the same
+        except LabError as error:  # it took place all the same
             _say(str(error))
     return code
 

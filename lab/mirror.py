@@ -9,7 +9,7 @@ import sys
 
 from alpine import image, mirror
 from alpine.release import LBU, chosen
-from artefacts import CommandFailed
+from artefacts import LabError
 from artefacts.download import Unreachable
 from config.errors import ConfigError
 from config.mirror import OFFICIAL, Mirror
@@ -33,7 +33,7 @@ def lock(place: Mirror) -> int:
     """Lock the versions that a mirror has now; how many packages.
 
     Raises:
-        CommandFailed: the mirror doesn't answer, lacks a package, or a signature is wrong.
+        LabError: the mirror doesn't answer, lacks a package, or a signature is wrong.
     """
     return mirror.lock_anew(place, wanted(), {LBU})
 
@@ -42,7 +42,7 @@ def lock_at_first(settings: Settings) -> None:
     """Lock them if a stack names a mirror and nothing is locked yet; or say that it is silent.
 
     Raises:
-        CommandFailed: it answers, and lacks a package, or a signature is wrong.
+        LabError: it answers, and lacks a package, or a signature is wrong.
     """
     if not settings.mirror or mirror.LOCK.exists():
         return
@@ -99,7 +99,7 @@ def trouble(settings: Settings) -> tuple[str, str]:
         except ConfigError as error:
             (problem,) = error.problems
             return problem.rule, problem.remedy
-        except CommandFailed as error:
+        except LabError as error:
             return str(error), _wait(settings)
     return "", ""
 

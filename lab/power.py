@@ -62,7 +62,7 @@ def power(
 
     Raises:
         ConfigError: there is no such machine, or it has no BMC to tell that.
-        CommandFailed: what it is told through can't be reached, or refused.
+        LabError: what it is told through can't be reached, or refused.
     """
     machine = settings.machine(name)
     if isinstance(machine, Server):
@@ -81,7 +81,7 @@ def power(
                     ask, settings, via or access.LAB_MACHINE, command, stdin=password
                 )
             except CommandFailed as error:
-                raise CommandFailed(f"{error}\n{_reason(settings)}", error.code) from error
+                raise error.with_hint(_reason(settings)) from error
         return said.split()[-1]
     if pxe or via:
         option = "--pxe" if pxe else "--via"
@@ -108,7 +108,7 @@ def host_or_home(settings: Settings, name: str) -> str:
     """Which of its hosts a machine runs on; of one that is off, where it is at home.
 
     Raises:
-        CommandFailed: as `where`.
+        LabError: as `where`.
     """
     return where(settings, name) or settings.host_of(name)
 
@@ -117,7 +117,7 @@ def where(settings: Settings, name: str) -> str | None:
     """Which of its hosts a machine runs on; None: it is off.
 
     Raises:
-        CommandFailed: a host that runs, and may run it, doesn't answer.
+        LabError: a host that runs, and may run it, doesn't answer.
     """
     home, *others = settings.hosts_of(name)
     running = ask(settings, home, RUNNING).split()

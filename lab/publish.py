@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alpine import boottree, image, stick
 from alpine.release import chosen
-from artefacts import CommandFailed, run, step
+from artefacts import LabError, run, step
 from config import access, addressing, names
 from config.errors import ConfigError, Problem
 from config.settings import Settings
@@ -40,7 +40,7 @@ def _on_boot_server(
     on whichever can be reached then.
 
     Raises:
-        CommandFailed: it fails, or none of them can be reached.
+        LabError: it fails, or none of them can be reached.
     """
 
     def once() -> str:
@@ -55,7 +55,7 @@ def publish_common(settings: Settings, key: str) -> None:
     """Put what every boot tree has on the boot server, where it differs.
 
     Raises:
-        CommandFailed: when `key` isn't what the sources make now.
+        LabError: when `key` isn't what the sources make now.
     """
     release = chosen(settings.mirror, settings.profile.kernel)
     _planned(settings, "boot files", key, boottree.common_key(release))
@@ -74,7 +74,7 @@ def publish_image(settings: Settings, role: str, key: str) -> None:
     """Build a role's image if need be and put it on the boot server.
 
     Raises:
-        CommandFailed: when `key` isn't what the sources make now.
+        LabError: when `key` isn't what the sources make now.
     """
     _known_role(settings, role)
     _planned(settings, f"image {role}", key, _image_key(settings, role))
@@ -106,7 +106,7 @@ def _publish(settings: Settings, role: str, key: str) -> None:
                 put = ["boot-image", "put", layer.name, sum_and_name.split()[0]]
                 _on_boot_server(settings, put, stdin=layer.read_bytes())
         if lacks and (gone := _on_boot_server(settings, whole, stdin=content)):
-            raise CommandFailed(
+            raise LabError(
                 f"image {role}: the boot server lost {' '.join(gone.split())} again; "
                 f"to look: lab --stack {settings.stack} ssh {settings.topology.boot_servers[0]}"
             )
@@ -171,7 +171,7 @@ def write_stick(settings: Settings, name: str, device: str) -> None:
 
     Raises:
         ConfigError: it is no boot server, or no `up` has kept its overlay.
-        CommandFailed: it runs from that device.
+        LabError: it runs from that device.
     """
     if name not in settings.topology.of(BootServer):
         rule = f"one of: {', '.join(settings.topology.of(BootServer))}"
@@ -217,7 +217,7 @@ def _idle_stick(settings: Settings, name: str, device: str) -> None:
     domain = names.domain(settings.stack, name)
     words = ["sh", "-euc", IN_USE, "in-use", domain, device]
     if ask(settings, access.LAB_MACHINE, words).strip():
-        raise CommandFailed(
+        raise LabError(
             f"{name} runs from {device}, so nothing is written to it. If the stack is to be raised "
             f"anew: pulumi destroy --stack {settings.stack}, then pulumi up. If Pulumi's state of "
             f"it is lost: lab --stack {settings.stack} clear"
@@ -247,7 +247,7 @@ def _data_end(file: int) -> int:
 
 def _planned(settings: Settings, what: str, key: str, now: str) -> None:
     if key != now:
-        raise CommandFailed(
+        raise LabError(
             f"{what}: {key} was planned, the sources make {now}; "
             f"run it again: pulumi up --stack {settings.stack}"
         )

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from artefacts import CommandFailed, run
+from artefacts import CommandFailed, LabError, run
 from config.load import read_yaml
 from config.stacks import PROJECT
 from lab.locks import drop_torn, folder_of
@@ -39,7 +39,7 @@ class Pulumi:
         """What it prints in this project's folder, asking nobody.
 
         Raises:
-            CommandFailed: it fails; with what it said.
+            LabError: it fails; with what it said.
         """
         argv = [str(self.program), *arguments, "--non-interactive", "--color=never"]
         return run(argv, cwd=PROJECT, env=self.environment, timeout_s=ASK_S)
@@ -92,7 +92,7 @@ def stacks() -> dict[str, Known]:
     """This project's stacks in the backend that the environment names.
 
     Raises:
-        CommandFailed: the backend can't be asked.
+        LabError: the backend can't be asked.
     """
     folder = folder_of(backend())
     if folder is not None and not (folder / ".pulumi").exists():
@@ -173,11 +173,11 @@ def state(stack: str) -> dict[str, Any]:
     """A stack's state as it is at this moment, also while an operation goes on.
 
     Raises:
-        CommandFailed: there is none, or the backend can't be asked.
+        LabError: there is none, or the backend can't be asked.
     """
     said = pulumi().ask("stack", "export", "--stack", stack)
     try:
         found = json.loads(said)["deployment"]
     except (ValueError, KeyError, TypeError) as error:
-        raise CommandFailed(f"the state of stack {stack} can't be read: {error}") from error
+        raise LabError(f"the state of stack {stack} can't be read: {error}") from error
     return found if isinstance(found, dict) else {}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from artefacts import CommandFailed, run
+from artefacts import CommandFailed, LabError, run
 from artefacts.environment import users_environment
 from config import access, addressing
 from config.settings import PROJECT, Settings
@@ -61,14 +61,16 @@ def reachable(settings: Settings, machine: str) -> bool:
 
 
 def patiently(seconds: float, *, lost: bool = False) -> Retrying:
-    """Calls what it is given again while that fails; then the last `CommandFailed` is raised.
+    """Calls what it is given again while that fails; then the last `LabError` is raised.
 
     `lost`: only where the connection was lost, which says nothing of the command. Where all is
     emulated and busy, a machine may not answer for a minute.
     """
 
     def again(error: BaseException) -> bool:
-        return isinstance(error, CommandFailed) and (not lost or error.code == SSH_FAILED)
+        if lost:
+            return isinstance(error, CommandFailed) and error.code == SSH_FAILED
+        return isinstance(error, LabError)
 
     return Retrying(
         stop=stop_after_delay(seconds),
@@ -112,7 +114,7 @@ def _connect(settings: Settings, machine: str) -> None:
     ControlMaster), and where all is emulated a dozen handshakes at once take minutes.
 
     Raises:
-        CommandFailed: the machine can't be reached.
+        LabError: the machine can't be reached.
     """
     if access.is_here(settings.lab, machine) or not access.shares(settings.folder):
         return
@@ -158,7 +160,7 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
     """Wait on the lab machine, which is close, until the machine's sshd takes connections.
 
     Raises:
-        CommandFailed: after `deadline_s` seconds, or when the lab machine itself is lost; it
+        LabError: after `deadline_s` seconds, or when the lab machine itself is lost; it
             tells what the machine's console last said, and those it boots from.
     """
     began = time.monotonic()
@@ -168,7 +170,7 @@ def wait_for_ssh(settings: Settings, machine: str, deadline_s: int) -> None:
         on_lab_machine(settings, f"timeout {deadline_s} bash -c {shlex.quote(probe)}")
     except CommandFailed as error:
         seen = _last_words(settings, machine)
-        raise CommandFailed(
+        raise LabError(
             f"{machine}: no sshd at {address} after {time.monotonic() - began:.0f} s.\n{error}\n"
             f"Its console last said:\n{seen or '(nothing)'}\n{boot_server_logs(settings, machine)}"
             f"to look: lab --stack {settings.stack} console {machine}"
@@ -201,7 +203,7 @@ def boot_log(settings: Settings, machine: str, lines: int | None = None) -> str:
 
     Raises:
         ConfigError: there is no such machine.
-        CommandFailed: its log can't be read.
+        LabError: its log can't be read.
     """
     tail = ["tail", "-n", str(lines) if lines else "+1"]
     host = settings.host_of(machine)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from artefacts import CommandFailed, run
+from artefacts import CommandFailed, LabError, run
 from config import files
 from config.labmachine import load_labmachine
 from config.settings import PROJECT, stack_folder
@@ -32,7 +32,7 @@ def save(name: str, note: str, *, inputs: str = "", held: str = "") -> Snapshot:
 
     Raises:
         ConfigError: the name is none.
-        CommandFailed: Pulumi's state can't be read, or is locked by a run elsewhere.
+        LabError: Pulumi's state can't be read, or is locked by a run elsewhere.
         MachineError: as `saving.save`.
     """
     snapshots.require_new(State(), name)  # before a run is waited for
@@ -53,7 +53,7 @@ def restore(name: str, *, held: str = "") -> Snapshot:
 
     Raises:
         ConfigError: there is no such snapshot, or it can't go on here.
-        CommandFailed: Pulumi's state can't be written, or is locked by a run elsewhere.
+        LabError: Pulumi's state can't be written, or is locked by a run elsewhere.
         MachineError: as `saving.restore`.
     """
     found = snapshots.named(State(), name)
@@ -104,12 +104,12 @@ def _unlock(stack: str) -> None:
     """Remove the locks that runs which were killed have left in Pulumi's backend.
 
     Raises:
-        CommandFailed: a run elsewhere has one: Pulumi's state couldn't be put back.
+        LabError: a run elsewhere has one: Pulumi's state couldn't be put back.
     """
     backend, project = pulumi_cli.backend(), pulumi_cli.project_name()
     clear_dead(backend, project, stack)
     if held := holders(backend, project, stack):
-        raise CommandFailed(
+        raise LabError(
             f"stack {stack} is locked by {', '.join(held)}; wait for its end, or, if it is dead: "
             f"pulumi cancel --stack {stack}"
         )
@@ -154,7 +154,7 @@ def difference(name: str) -> Iterator[str]:
 
     Raises:
         ConfigError: there is no such one.
-        CommandFailed: Pulumi's state can't be read.
+        LabError: Pulumi's state can't be read.
     """
     found = snapshots.named(State(), name)
     folder = snapshots.folder_of(State(), name) / STACKS

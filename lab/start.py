@@ -35,7 +35,7 @@ def start(settings: Settings) -> None:
     machines that booted from that are brought up to date.
 
     Raises:
-        CommandFailed: the rack was never raised there, or a machine doesn't come back; with the
+        LabError: the rack was never raised there, or a machine doesn't come back; with the
             phase or console it last showed.
         MachineError: the virtual lab machine doesn't start.
         ConfigError: a real one lacks something.

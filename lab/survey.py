@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import equipment
-from artefacts import CommandFailed
+from artefacts import CommandFailed, LabError
 from config import access, bill, names
 from config.errors import ConfigError, Problem
 from config.profile import UNCHECKED
@@ -91,11 +91,9 @@ def silent(settings: Settings, error: CommandFailed) -> ConfigError:
 
 def last_words(error: CommandFailed) -> str:
     """What a command that failed said last; ssh's own words whole: its last line tells little."""
-    command, *rest = str(error).splitlines()
-    lines = [line[4:] for line in rest if line.startswith("  | ")]
-    if command.endswith(f"exit code {SSH_FAILED}"):
-        return "; ".join(lines) or "it is silent"
-    return lines[-1] if lines else command.rpartition(": ")[2]
+    if error.code == SSH_FAILED:
+        return "; ".join(error.lines) or "it is silent"
+    return error.last_words
 
 
 def require_rack(settings: Settings) -> Survey:
@@ -103,7 +101,7 @@ def require_rack(settings: Settings) -> Survey:
 
     Raises:
         ConfigError: the lab machine doesn't answer.
-        CommandFailed: it has nothing of the stack's rack.
+        LabError: it has nothing of the stack's rack.
     """
     found = survey(settings)
     if not found.has_rack(settings.stack):
@@ -116,15 +114,15 @@ def require_started(settings: Settings) -> None:
 
     Raises:
         ConfigError: the lab machine doesn't answer.
-        CommandFailed: it has nothing of the stack's rack, or hasn't started its volumes.
+        LabError: it has nothing of the stack's rack, or hasn't started its volumes.
     """
     if require_rack(settings).lost_power(settings.stack):
-        raise CommandFailed(f"{LOST_POWER}; bring it back: lab --stack {settings.stack} start")
+        raise LabError(f"{LOST_POWER}; bring it back: lab --stack {settings.stack} start")
 
 
-def no_rack(settings: Settings) -> CommandFailed:
+def no_rack(settings: Settings) -> LabError:
     """The error that the lab machine has nothing of the stack's."""
-    return CommandFailed(
+    return LabError(
         f"{settings.lab.name} has nothing of stack {settings.stack}; raise it: "
         f"pulumi up --stack {settings.stack}"
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from artefacts import CommandFailed
+from artefacts import LabError
 
 DOMAIN = "libvirt:index/domain:Domain"
 # What ends no step: nothing done, or what is left of a replaced resource cleared away.
@@ -61,7 +61,7 @@ def timeline(events: Iterable[str], resources: Sequence[Mapping[str, Any]]) -> T
     change nothing; a last line that was cut short, by a killed run, isn't believed.
 
     Raises:
-        CommandFailed: it is no event log.
+        LabError: it is no event log.
     """
     parsed = list(_parsed([line for line in events if line.strip()]))
     if not parsed:
@@ -91,7 +91,7 @@ def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 return
-            raise CommandFailed(f"line {number} is no event of Pulumi's: {line[:60]}") from error
+            raise LabError(f"line {number} is no event of Pulumi's: {line[:60]}") from error
         yield event
 
 

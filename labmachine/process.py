@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from artefacts import cache, step
+from artefacts import LabError, cache, step
 from config.files import write
 from config.labmachine import LabMachine
 from labmachine import qmp
@@ -29,7 +29,7 @@ START_DEADLINE_S = 60.0
 RUNNING = "running"  # qemu's word for a machine whose CPUs work
 
 
-class MachineError(RuntimeError):
+class MachineError(LabError):
     """The lab machine didn't do what was asked; the message says what was seen of it."""
 
 

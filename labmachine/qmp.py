@@ -10,11 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from artefacts import LabError
+
 TIMEOUT_S = 10.0
 ID_BYTES = 8
 
 
-class QmpError(RuntimeError):
+class QmpError(LabError):
     """qemu refused a command, or doesn't answer."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from artefacts import CommandFailed, cache_root, cached, digest, run
+from artefacts import CommandFailed, LabError, cache_root, cached, digest, run
 from artefacts import environment as own_environment
 from artefacts.cache import locked
 from artefacts.environment import PROJECT, SYSTEM_FOLDERS, users_folder
@@ -63,7 +63,7 @@ def tools(own: "Own | None" = None) -> Path:
     `own`: the user's own Pulumi, where that was asked for its version already.
 
     Raises:
-        CommandFailed: if Go is missing, a module can't be fetched, or a build fails.
+        LabError: if Go is missing, a module can't be fetched, or a build fails.
     """
     programs = (own or users_own()).programs or _released() or _built()
     name = "pulumi-bin-" + digest(*(str(path) for path in programs))
@@ -227,7 +227,7 @@ def _take(archive: str, ours: tuple[Path, str, str, str]) -> Path | None:
         return None
     try:
         return released.fetch(archive)
-    except CommandFailed as error:
+    except LabError as error:
         say(f"{error}; ours is built in its place")
         return None
 
@@ -283,7 +283,7 @@ def main() -> None:
     """Build everything and print the environment, ready for a shell's `eval`."""
     try:
         found = environment(tools())
-    except (CommandFailed, ConfigError, OSError) as error:
+    except (LabError, ConfigError, OSError) as error:
         sys.exit(str(error))
     for name, value in found.items():
         print(f"export {name}={shlex.quote(value)}")

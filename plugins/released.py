@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from artefacts import CommandFailed, cached, run
+from artefacts import LabError, cached, run
 from artefacts.cache import cache_folder
 from artefacts.download import download, read_sums, write_sums
 
@@ -49,16 +49,16 @@ def fetch(archive: str) -> Path:
     """The folder of an archive, fetched unless the cache has it.
 
     Raises:
-        CommandFailed: its checksum isn't known or is another, or it can't be reached.
+        LabError: its checksum isn't known or is another, or it can't be reached.
     """
     wanted = read_sums(LOCK).get(archive)
     if wanted is None:
-        raise CommandFailed(f"{LOCK.name} has no checksum of {archive}")
+        raise LabError(f"{LOCK.name} has no checksum of {archive}")
 
     def build(work: Path) -> None:
         packed = work / "packed"
         if (found := download(f"{RELEASES}/{archive}", packed)) != wanted:
-            raise CommandFailed(f"{RELEASES}/{archive} has sha256 {found}, not {wanted}")
+            raise LabError(f"{RELEASES}/{archive} has sha256 {found}, not {wanted}")
         run(["tar", "-xzf", packed, "--no-same-owner", "-C", work])
         packed.unlink()
 
@@ -76,7 +76,7 @@ def lock_anew(archives: Iterable[str]) -> None:
         try:
             with tempfile.NamedTemporaryFile() as scratch:
                 sums[archive] = download(f"{RELEASES}/{archive}", Path(scratch.name))
-        except CommandFailed as error:
+        except LabError as error:
             print(error, file=sys.stderr)
             if archive in before:
                 sums[archive] = before[archive]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config import stacks
 from config.settings import VIRTUAL
 from config.stacks import PROJECT
@@ -83,7 +83,7 @@ def reset(
     _require_idle()
     try:
         racks = inventory.raised_on_virtual()
-    except CommandFailed as error:  # it can be done all the same
+    except LabError as error:  # it can be done all the same
         racks = []
         print(f"which racks are on it can't be told: {error}", file=sys.stderr)
     if not yes:
@@ -126,7 +126,7 @@ def removable() -> None:
         if where != VIRTUAL or not own
     ]
     if racks:
-        raise CommandFailed(
+        raise LabError(
             "stacks are raised, and their keys, which nothing else has, are in this folder; "
             f"destroy them first:{''.join(racks)}"
         )
@@ -158,11 +158,11 @@ def _require_idle() -> None:
     """Refuse to take the power from under a run.
 
     Raises:
-        CommandFailed: one is under way; with whose it is.
+        LabError: one is under way; with whose it is.
     """
     for stack in stacks.known():
         if held := runs.holder(stack):
-            raise CommandFailed(f"stack {stack}: {held} is under way; wait for its end, or end it")
+            raise LabError(f"stack {stack}: {held} is under way; wait for its end, or end it")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config.settings import Settings
 from lab import bmcs
 from lab import converge as convergence
@@ -31,7 +31,7 @@ def committed(context: typer.Context, name: str) -> None:
     """The sha256 of a machine's commit, if it has one."""
     settings = chosen(context).reaching()
     if name not in settings.topology.machines:
-        raise CommandFailed(f"{name} is in the topology no more: the next up removes it")
+        raise LabError(f"{name} is in the topology no more: the next up removes it")
     print(publishing.committed(settings, name))
 
 

@@ -18,7 +18,7 @@ from alpine.image import image_key, role_folders
 from alpine.kernel import choose_modules
 from alpine.rootfs import copy_in, leave_out, manifest
 from alpine.stick import menu, write_stick
-from artefacts import CommandFailed, run
+from artefacts import LabError, run
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_layer_holds_what_differs_from_those_below(tmp_path: Path) -> None:
         "etc", "etc/other", "new",
     ]  # fmt: skip
     (root / "etc/other").unlink()
-    with pytest.raises(CommandFailed, match="/etc/other"):
+    with pytest.raises(LabError, match="/etc/other"):
         leave_out(listed, root)
 
 
@@ -153,7 +153,7 @@ def test_stick_says_what_is_missing_or_too_small(tmp_path: Path) -> None:
     some = tmp_path / "some"
     some.write_bytes(b"x")
     files = {"boot/vmlinuz": some, "boot/initramfs": some}
-    with pytest.raises(CommandFailed, match="64 MiB are needed"):
+    with pytest.raises(LabError, match="64 MiB are needed"):
         write_stick(tmp_path / "stick", files, machine="m", size_bytes=1 << 20)
 
 
@@ -207,5 +207,5 @@ def test_a_kernel_s_elf_file_is_found() -> None:
     ],
 )
 def test_what_is_no_such_kernel_is_refused(bzimage: bytes, words: str) -> None:
-    with pytest.raises(CommandFailed, match=words):
+    with pytest.raises(LabError, match=words):
         elf_of(bzimage)

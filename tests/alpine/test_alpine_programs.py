@@ -10,7 +10,7 @@ import pytest
 from alpine import image, initramfs, programs, rootfs
 from alpine.boottree import common_files
 from alpine.release import OFFLINE, Release
-from artefacts import CommandFailed, golang, run
+from artefacts import LabError, golang, run
 from guest import rolefiles
 
 MODULE = "example.org/module"
@@ -51,7 +51,7 @@ def test_a_patch_is_applied_inside_of_a_repository(tmp_path: Path) -> None:
     "before", [BEFORE.replace("= 2", "= 4"), BEFORE.replace("other = 3", "other = 4"), ""]
 )
 def test_a_patch_that_does_not_fit_exactly_is_named(tmp_path: Path, before: str) -> None:
-    with pytest.raises(CommandFailed, match=r"0001-slower.* is for another version of example"):
+    with pytest.raises(LabError, match=r"0001-slower.* is for another version of example"):
         patched(tmp_path, before)
     assert (tmp_path / "module/config.go").read_text() == before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from loopback import serving
 
-from artefacts import CommandFailed, debian
+from artefacts import CommandFailed, LabError, debian
 from artefacts.debian import Lock, Locked
 
 SIGNED = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
@@ -63,7 +63,7 @@ def test_debians_own_are_what_mmdebstrap_has() -> None:
 
 def test_apt_that_fails_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_argv: list[str]) -> str:
-        raise CommandFailed("apt-get: exit code 100")
+        raise CommandFailed(["ssh"], "apt-get: exit code 100")
 
     monkeypatch.setattr(debian, "run", fails)
     monkeypatch.setattr(debian, "_debians_own", lambda _release: DEBIANS_OWN)
@@ -129,7 +129,7 @@ def test_other_bytes_than_the_locked_ones_are_refused(
     address, root = served
     monkeypatch.setattr(debian, "ARCHIVE", f"{address}/archive")
     lock = Lock(WRITTEN, (_lay(root / "mirror", "a"), _lay(root / "mirror", "b", b"other")))
-    with pytest.raises(CommandFailed, match=r"^not fetched: b 1:1\+x~1\n") as failed:
+    with pytest.raises(LabError, match=r"^not fetched: b 1:1\+x~1\n") as failed:
         lock.fetch(tmp_path, [f"{SIGNED} {address}/mirror trixie main"])
     assert "Hash Sum mismatch" in str(failed.value)
     assert "404" in str(failed.value)  # the archive's

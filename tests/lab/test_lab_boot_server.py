@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, LabError
 from config import names
 from config.access import LAB_MACHINE
 from config.errors import ConfigError
@@ -73,7 +73,7 @@ def test_it_is_where_it_runs(
     def ask(_settings: object, host: str, _command: object) -> str:
         found = home if host == LAB_MACHINE else away
         if found is None:
-            raise CommandFailed(f"{host} is off")
+            raise CommandFailed(["ssh"], f"{host} is off")
         return "\n".join(found)
 
     monkeypatch.setattr("lab.power.ask", ask)
@@ -84,10 +84,10 @@ def test_a_node_that_is_silent_isn_t_taken_for_empty(monkeypatch: pytest.MonkeyP
     def ask(_settings: object, host: str, _command: object) -> str:
         if host == LAB_MACHINE:
             return "moving-compute1"
-        raise CommandFailed(f"{host} is silent")
+        raise CommandFailed(["ssh"], f"{host} is silent")
 
     monkeypatch.setattr("lab.power.ask", ask)
-    with pytest.raises(CommandFailed, match="compute1 is silent"):
+    with pytest.raises(LabError, match="compute1 is silent"):
         power.where(SETTINGS, "laptop")
 
 
@@ -101,7 +101,7 @@ def test_it_is_off_only_if_it_runs_nowhere(
     def ask(_settings: object, host: str, _command: object) -> str:
         found = ["moving-compute1"] if host == LAB_MACHINE else away
         if found is None:
-            raise CommandFailed(f"{host} is silent")
+            raise CommandFailed(["ssh"], f"{host} is silent")
         return "\n".join(found)
 
     monkeypatch.setattr("lab.power.ask", ask)
@@ -123,7 +123,7 @@ def test_it_doesn_t_set_out_for_a_node_that_is_off(monkeypatch: pytest.MonkeyPat
         return "moving-laptop"
 
     monkeypatch.setattr("lab.power.ask", ask)
-    with pytest.raises(CommandFailed, match="lab --stack moving power compute1 on"):
+    with pytest.raises(LabError, match="lab --stack moving power compute1 on"):
         boot_server.move(SETTINGS, "compute1")
 
 
@@ -142,11 +142,11 @@ def test_a_move_that_fails_tells_where_it_is_and_how_to_try_again(
     def ask(_settings: object, _host: str, command: list[str], **_: object) -> str:
         if command[0] == "stick":
             running[:] = [after]
-            raise CommandFailed("the volume is full")
+            raise CommandFailed(["ssh"], "the volume is full")
         return "\n".join(running)
 
     for module in ("power", "boot_server"):
         monkeypatch.setattr(f"lab.{module}.ask", ask)
     match = rf"full\n{told}: lab --stack moving boot-server move compute1$"
-    with pytest.raises(CommandFailed, match=match):
+    with pytest.raises(LabError, match=match):
         boot_server.move(SETTINGS, "compute1")

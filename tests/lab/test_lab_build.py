@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from artefacts import CommandFailed, run
+from artefacts import LabError, run
 from config import settings
 from lab import build
 from labmachine import accelerator, machine
@@ -68,7 +68,7 @@ def test_it_is_told_what_is_built_and_how_long_it_takes(
 def test_one_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     _parts(monkeypatch, one="echo the reason; exit 3", two="sleep 60")
     began = time.monotonic()
-    with pytest.raises(CommandFailed, match="the reason"):
+    with pytest.raises(LabError, match="the reason"):
         build.build("mini")
     assert time.monotonic() - began < 20
 
@@ -97,7 +97,7 @@ def test_on_kvm_the_lab_machine_is_first_and_no_kernel_is_compiled(
 def test_a_full_disk_is_told_where_a_log_has_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     _parts(monkeypatch, one="exit 120")  # a Python program that can't write what it says
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(CommandFailed, match="logs is full; free space there"):
+    with pytest.raises(LabError, match="logs is full; free space there"):
         build.build("mini")
 
 

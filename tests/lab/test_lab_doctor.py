@@ -109,7 +109,7 @@ SOUND = host.read(PREPARED)
         (SOUND, ["ssh://somewhere: reached, has all it needs"]),
         (replace(SOUND, pages=0, held=[("rack-lab-sda", "md9")]),
          ["ssh://somewhere: reached", "vm.nr_overcommit_hugepages 0", "held: rack-lab-sda by md9"]),
-        (CommandFailed("ssh: exit code 255\n  | no route to host"),
+        (CommandFailed(["ssh"], "exit code 255", said="no route to host", code=255),
          ["ssh://somewhere: the lab machine must answer: no route to host"]),
     ],
 )  # fmt: skip
@@ -152,7 +152,9 @@ def test_a_report_of_a_machine_that_is_silent_tells_that(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(settings: Settings, **_: object) -> host.Host:
-        raise silent(settings, CommandFailed("ssh: exit code 255\n  | me@secret: no route"))
+        raise silent(
+            settings, CommandFailed(["ssh"], "exit code 255", said="me@secret: no route", code=255)
+        )
 
     monkeypatch.setattr(host, "look", look)
     real = replace(settings, lab=LabMachine("secret-host"), memory=None)

@@ -156,7 +156,7 @@ def test_who_isn_t_root_of_this_machine_is_let_in_once(
 ) -> None:
     def ask(*_words: object, **_options: object) -> str:
         if not answers:
-            raise CommandFailed("ssh: exit code 255")
+            raise CommandFailed(["ssh"], "exit code 255", code=255)
         return ""
 
     monkeypatch.setattr(host, "ask", ask)

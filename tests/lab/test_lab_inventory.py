@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, LabError
 from lab import inventory, pulumi_cli, runs
 from lab.main import app
 from lab.pulumi_cli import Known
@@ -136,7 +136,7 @@ def test_a_damaged_state_is_named_and_the_others_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(*_: object) -> str:
-        raise CommandFailed("unexpected end of JSON input")
+        raise CommandFailed(["ssh"], "unexpected end of JSON input")
 
     monkeypatch.setattr(pulumi_cli, "backend", lambda: f"file://{tmp_path}")
     monkeypatch.setattr(pulumi_cli.Pulumi, "ask", ask)
@@ -147,7 +147,7 @@ def test_a_damaged_state_is_named_and_the_others_are_told(
     (kept / "mini.json").write_text(json.dumps(whole))
     (kept / "five.json.gz").write_bytes(gzip.compress(json.dumps(whole).encode()))
     (kept / "five.json.bak").write_text("{")
-    with pytest.raises(CommandFailed):  # the reason is another
+    with pytest.raises(LabError):  # the reason is another
         pulumi_cli.stacks()
     for name in ("torn.json", "torn-too.json.gz"):
         (kept / name).write_text('{"version": 3, "chec')
@@ -216,7 +216,7 @@ def test_a_reset_needs_no_backend_that_answers(
     project: Path, lab: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def offline() -> dict[str, Known]:
-        raise CommandFailed("no route to s3")
+        raise CommandFailed(["ssh"], "no route to s3")
 
     monkeypatch.setattr(pulumi_cli, "stacks", offline)
     shown = lab("machine", "reset", answer="y\n")
@@ -286,7 +286,7 @@ def test_a_lab_machine_that_is_off(lab: Command, project: Path, file: str, said:
 def test_the_power_isn_t_taken_from_under_a_run(lab: Command, project: Path, command: str) -> None:
     with runs.only("mini", "pulumi up"):
         done = lab("machine", command, "--yes") if command == "reset" else lab("machine", command)
-        assert isinstance(done.exception, CommandFailed)
+        assert isinstance(done.exception, LabError)
         assert "pulumi up (process" in str(done.exception)
         assert "is under way" in str(done.exception)
     assert not (project / "done").exists()

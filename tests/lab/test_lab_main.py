@@ -37,7 +37,7 @@ def lab(
     """Runs `lab --stack mini`, with no machine that answers; exit code and what was printed."""
 
     def silent(*_: object, **__: object) -> str:
-        raise CommandFailed("ssh: Connection refused")
+        raise CommandFailed(["ssh"], "ssh: Connection refused")
 
     for place in ("status", "remote", "power", "fault", "publish", "converge", "idle"):
         monkeypatch.setattr(f"lab.{place}.ask", silent)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, LabError
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
 from config.profile import EMULATED
@@ -30,7 +30,7 @@ def test_what_a_busy_bmc_refuses_is_said_again_and_nothing_twice(
     def ask(_: Settings, __: str, command: list[str], **___: object) -> str:
         if command[-1] not in refused:
             refused.add(command[-1])
-            raise CommandFailed("Unable to set Chassis Power Control to Up/On")
+            raise CommandFailed(["ssh"], "Unable to set Chassis Power Control to Up/On")
         heard.append(command[-1])
         return "Chassis Power is on\n"
 
@@ -44,10 +44,10 @@ def test_what_a_bmc_refuses_for_good_is_told_in_its_own_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def ask(*_: object, **__: object) -> str:
-        raise CommandFailed("Set Chassis Power Control to Up/On failed: Node busy", 1)
+        raise CommandFailed(["ssh"], "Set Chassis Power Control to Up/On failed: Node busy", code=1)
 
     monkeypatch.setattr("lab.power.ask", ask)
     monkeypatch.setattr("lab.power.PATIENCE_S", 0)
     monkeypatch.setattr("lab.power.on_lab_machine", lambda *_: "Cannot access storage file")
-    with pytest.raises(CommandFailed, match=r"(?s)Node busy.*bmcs says last:\nCannot access"):
+    with pytest.raises(LabError, match=r"(?s)Node busy.*bmcs says last:\nCannot access"):
         power(SETTINGS, "compute1", Action.ON)

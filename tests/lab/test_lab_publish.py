@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, LabError
 from config.access import LabMachine
 from config.errors import ConfigError
 from config.load import FOLDER, load_topology
@@ -79,7 +79,7 @@ def lost(monkeypatch: pytest.MonkeyPatch, times: int, code: int = SSH_FAILED) ->
     def ask(_: Settings, _machine: str, command: list[str], *, stdin: bytes) -> str:
         asked.append(command[1])
         if len(asked) <= times:
-            raise CommandFailed("no connection", code)
+            raise CommandFailed(["ssh"], "no connection", code=code)
         return ""
 
     monkeypatch.setattr(publish, "ask", ask)
@@ -103,7 +103,7 @@ def test_where_a_boot_server_is_lost_another_is_asked(monkeypatch: pytest.Monkey
     def ask(_: Settings, machine: str, _command: list[str], *, stdin: bytes) -> str:
         asked.append(machine)
         if machine == first:
-            raise CommandFailed("its power is lost", SSH_FAILED)
+            raise CommandFailed(["ssh"], "its power is lost", code=SSH_FAILED)
         return ""
 
     monkeypatch.setattr(publish, "ask", ask)
@@ -117,14 +117,14 @@ def test_where_a_boot_server_is_lost_another_is_asked(monkeypatch: pytest.Monkey
 def test_what_a_boot_server_refuses_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = lost(monkeypatch, 2, code=1)
     keep("a")
-    with pytest.raises(CommandFailed):
+    with pytest.raises(LabError):
         publish.publish_entry(SETTINGS, "laptop", "key", SHA["a"])
     assert asked == ["set"]
 
 
 def test_a_destroy_waits_for_no_boot_server(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = lost(monkeypatch, 2)
-    with pytest.raises(CommandFailed):
+    with pytest.raises(LabError):
         publish.unpublish_entry(SETTINGS, "52-54-00-00-00-01")
     assert asked == ["remove"]
 
@@ -163,7 +163,7 @@ def test_nothing_is_written_to_a_stick_that_a_machine_runs_from(
     keep("a")
     device = "/dev/rack-mini/laptop-stick"
     if refused:
-        with pytest.raises(CommandFailed, match="lab --stack mini clear"):
+        with pytest.raises(LabError, match="lab --stack mini clear"):
             publish.write_stick(SETTINGS, "laptop", device)
         assert written == []
     else:

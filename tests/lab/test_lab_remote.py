@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from artefacts import CommandFailed, run
+from artefacts import CommandFailed, LabError, run
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
 from config.profile import EMULATED
@@ -17,7 +17,7 @@ def test_what_fails_is_tried_again_in_its_time(
     failures: int, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.remote.PAUSE_S", 0)
-    left = [CommandFailed(f"failure {n}") for n in range(failures)]
+    left = [CommandFailed(["ssh"], f"failure {n}") for n in range(failures)]
 
     def fragile(answer: str) -> str:
         if left:
@@ -32,14 +32,17 @@ def test_only_a_lost_connection_is_tried_again_where_that_is_asked(
     code: int | None, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.remote.PAUSE_S", 0)
-    failures = [CommandFailed("the command's own"), CommandFailed("first", code)]
+    failures = [
+        CommandFailed(["ssh"], "the command's own"),
+        CommandFailed(["ssh"], "first", code=code),
+    ]
     tried = []
 
     def fragile() -> None:
         tried.append(1)
         raise failures.pop()
 
-    with pytest.raises(CommandFailed):
+    with pytest.raises(LabError):
         patiently(60, lost=True)(fragile)
     assert len(tried) == tries
 
@@ -52,9 +55,9 @@ def test_the_code_of_a_program_is_told() -> None:
 
 def test_the_last_failure_is_told() -> None:
     def broken() -> None:
-        raise CommandFailed("no answer")
+        raise CommandFailed(["ssh"], "no answer")
 
-    with pytest.raises(CommandFailed, match="no answer"):
+    with pytest.raises(LabError, match="no answer"):
         patiently(0)(broken)
 
 
@@ -67,11 +70,11 @@ def test_a_machine_that_does_not_come_is_told_with_what_those_say_it_boots_from(
     said = {"laptop": 'uptime=90.7 msg="not serving" why="leads, but its tree is not complete"\n'}
 
     def silent(*_: object, **__: object) -> str:
-        raise CommandFailed("exit code 124")
+        raise CommandFailed(["ssh"], "exit code 124")
 
     def answer(_: Settings, name: str, *__: object, **___: object) -> str:
         if name not in said:
-            raise CommandFailed("no route to host")
+            raise CommandFailed(["ssh"], "no route to host")
         return said[name]
 
     monkeypatch.setattr("lab.remote.on_lab_machine", silent)
@@ -79,7 +82,7 @@ def test_a_machine_that_does_not_come_is_told_with_what_those_say_it_boots_from(
     monkeypatch.setattr("lab.remote.ask", answer)
     topology = load_topology(FOLDER / "mini.yaml", "mini")
     settings = Settings("mini", topology, LabMachine(host="127.0.0.1"), EMULATED, "00" * 32)
-    with pytest.raises(CommandFailed) as caught:
+    with pytest.raises(LabError) as caught:
         wait_for_ssh(settings, machine, 1)
     told = str(caught.value)
     assert "No more network devices" in told

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config.errors import ConfigError
 from lab import snapshots
 from lab.main import app
@@ -213,7 +213,7 @@ def test_a_killed_run_s_lock_goes_and_a_living_one_s_is_told_before_the_machine_
         assert not lock.exists()
         return
     monkeypatch.setattr("lab.snapshots.saving.restore", pytest.fail)
-    with pytest.raises(CommandFailed, match="stack mini is locked by process 7 on"):
+    with pytest.raises(LabError, match="stack mini is locked by process 7 on"):
         snapshots.restore("one")
 
 

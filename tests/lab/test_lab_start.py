@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import equipment
-from artefacts import CommandFailed
+from artefacts import LabError
 from config import names
 from config.access import LabMachine
 from config.load import FOLDER, load_topology
@@ -94,7 +94,7 @@ def test_where_the_rack_never_was_nothing_is_made(
 ) -> None:
     other = Survey(bridges={"quorum-lan": names.owner_tag("quorum")})
     monkeypatch.setattr("lab.start.survey.survey", lambda _: other)
-    with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
+    with pytest.raises(LabError, match="pulumi up --stack lab"):
         start.start(Settings("lab", RACK, LabMachine("h"), KVM, "00" * 32))
     assert calls == ["prepared?"]
 
@@ -131,6 +131,6 @@ def test_no_node_waits_for_a_consul_server(calls: list[str]) -> None:
 def test_what_was_never_raised_starts_no_lab_machine(calls: list[str], tmp_path: Path) -> None:
     (tmp_path / "overlays").rmdir()
     never = Settings("lab", RACK, LabMachine(None), EMULATED, "00" * 32, 10 << 30)
-    with pytest.raises(CommandFailed, match="pulumi up --stack lab"):
+    with pytest.raises(LabError, match="pulumi up --stack lab"):
         start.start(never)
     assert calls == []

@@ -68,11 +68,15 @@ def test_a_machine_that_cannot_be_asked_says_why(monkeypatch: pytest.MonkeyPatch
     def ask(_: Settings, name: str, *__: object, **___: object) -> str:
         if name == LAB_MACHINE:
             return "\nmini-router\n"
-        raise CommandFailed("no end after 120 s")
+        raise CommandFailed(["ssh"], "no end after 120 s")
 
     monkeypatch.setattr("lab.status.ask", ask)
     router, san1 = (rack_status(SETTINGS)[name] for name in ("router", "san1"))
-    assert (router.phase, router.ready, router.why) == ("unreachable", False, "no end after 120 s")
+    assert (router.phase, router.ready, router.why) == (
+        "unreachable",
+        False,
+        "ssh: no end after 120 s",
+    )
     assert (san1.power, san1.why) == ("off", "")
 
 
@@ -93,7 +97,7 @@ def test_who_is_the_boot_server_says_so_itself(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_silent_lab_machine_names_no_rogue(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(*_: object, **__: object) -> str:
-        raise CommandFailed("silent")
+        raise CommandFailed(["ssh"], "silent")
 
     monkeypatch.setattr("lab.status.ask", lambda *_, **__: "52:54:00:00:00:01\n")
     assert rogue_dhcp_servers(SETTINGS) == ["52:54:00:00:00:01"]

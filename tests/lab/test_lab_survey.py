@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from artefacts import CommandFailed
+from artefacts import CommandFailed, LabError
 from config.access import LabMachine
 from config.errors import ConfigError, Problem
 from config.load import FOLDER, load_topology
@@ -170,7 +170,7 @@ def test_a_rack_that_isn_t_there_is_told_with_the_way_to_it(
     monkeypatch.setattr("lab.survey.ask", lambda *_, **__: "\n".join(lines))
     survey.require_rack(SETTINGS)
     lines[:] = [*EMPTY, *OTHER["lan"]]
-    with pytest.raises(CommandFailed, match="pulumi up --stack mini"):
+    with pytest.raises(LabError, match="pulumi up --stack mini"):
         survey.require_rack(SETTINGS)
 
 
@@ -228,7 +228,7 @@ def test_a_lab_machine_that_was_off_is_told_with_the_way_back(
     monkeypatch.setattr("lab.survey.ask", lambda *_, **__: "\n".join(lines))
     monkeypatch.setattr("lab.pulumi_cli.state", lambda _: STATE)
     monkeypatch.setattr("config.settings.Settings.write_access", lambda _: None)
-    with pytest.raises(CommandFailed, match="lab --stack mini start"):
+    with pytest.raises(LabError, match="lab --stack mini start"):
         survey.require_started(SETTINGS)
     with pytest.raises(ConfigError, match="lab --stack mini start; then: pulumi up --stack mini"):
         ground.check_ground(SETTINGS)
@@ -267,7 +267,7 @@ def test_cpus_that_kvm_there_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> 
     def compare(_settings: Settings, _machine: str, words: list[str], **_options: object) -> str:
         asked.append(words[-1])
         if "vmx" in words[-1]:
-            raise CommandFailed("virsh: exit code 1\n  | does not provide: vmx")
+            raise CommandFailed(["virsh"], "exit code 1", said="does not provide: vmx", code=1)
         return ""
 
     monkeypatch.setattr(survey, "ask", compare)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from lab.timeline import timeline
 
 DOMAIN = "libvirt:index/domain:Domain"
@@ -103,7 +103,7 @@ def test_a_last_line_that_a_killed_run_cut_short_is_left_out(torn: str) -> None:
 
 @pytest.mark.parametrize("line", ["{", "hello", "[]", "{}", '{"timestamp": "noon"}'])
 def test_what_is_no_event_log_is_told(line: str) -> None:
-    with pytest.raises(CommandFailed, match="line 2 is no event"):
+    with pytest.raises(LabError, match="line 2 is no event"):
         timeline([PRELUDE, line, *EVENTS], STATE)
 
 

@@ -13,7 +13,7 @@ from mirror_maker import Signer, package, write_index, write_mirror
 from alpine import image, mirror, release
 from alpine.apk import ARCH, Package, apk, keys_dir
 from alpine.release import OFFLINE, chosen
-from artefacts import CommandFailed, cache_root
+from artefacts import LabError, cache_root
 from config.errors import ConfigError
 from config.mirror import Mirror
 from config.settings import load_settings
@@ -133,7 +133,7 @@ def test_nothing_is_locked_of_a_mirror_that_is_not_sound(
             top.unlink()
         case "no server":
             served = replace(served, place="http://127.0.0.1:1")
-    with pytest.raises(CommandFailed) as failed:
+    with pytest.raises(LabError) as failed:
         mirror.lock_anew(served, ["top"])
     assert said in str(failed.value)
     assert mirror.LOCK.read_text() == "as before\n"
@@ -169,7 +169,7 @@ def test_nothing_is_kept_of_packages_that_are_not_the_locked_ones(
                 handler.close_connection = True
 
             monkeypatch.setattr(Server, "do_GET", once)
-    with pytest.raises(CommandFailed) as failed:
+    with pytest.raises(LabError) as failed:
         mirror.packages(served)
     assert said in str(failed.value)
     assert not (cache_root() / "alpine" / mirror.lock_key()).exists()
@@ -206,7 +206,7 @@ def test_at_first_only_a_silent_mirror_is_passed_over(
     lab_mirror.lock_at_first(silent)
     assert "Alpine is built offline" in capsys.readouterr().err
     write_index(made.index.parent, Signer())
-    with pytest.raises(CommandFailed, match="BAD signature"):
+    with pytest.raises(LabError, match="BAD signature"):
         lab_mirror.lock_at_first(replace(settings, mirror=made.mirror))
     assert not mirror.LOCK.exists()
 
@@ -218,7 +218,7 @@ def test_a_locked_mirror_that_is_silent_is_told_unless_the_cache_has_it(made: Ma
     said, remedy = lab_mirror.trouble(gone)
     assert "can't be fetched" in said and "wait until it answers" in remedy
     assert lab_mirror.trouble(replace(settings, mirror=made.mirror)) == ("", "")
-    with pytest.raises(CommandFailed, match="lab:alpine"):
+    with pytest.raises(LabError, match="lab:alpine"):
         mirror.packages(replace(made.mirror, place="http://127.0.0.1:1"))
     mirror.packages(made.mirror)
     assert lab_mirror.trouble(gone) == ("", "")
@@ -244,6 +244,6 @@ def test_only_who_signs_is_asked_for_where_a_signature_is_wrong(made: Made) -> N
         (lambda: write_index(made.index.parent, Signer()), "alpineKeys", "isn't sound"),
     ):
         change()
-        with pytest.raises(CommandFailed, match=told) as caught:
+        with pytest.raises(LabError, match=told) as caught:
             mirror.lock_anew(made.mirror, ["top"])
         assert not_told not in str(caught.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from loopback import Quiet, serving
 
-from artefacts import CommandFailed, cache_root, run
+from artefacts import LabError, cache_root, run
 from plugins import build, released
 
 ARCHIVE = released.cli()
@@ -96,7 +96,7 @@ def test_what_cannot_be_had_leaves_nothing_and_ours_is_built(
             monkeypatch.setattr(released, "RELEASES", "http://127.0.0.1:1")
         case "not in the lock":
             released.LOCK.write_text(f"{'0' * 64}  sdk/another.tar.gz\n")
-    with pytest.raises(CommandFailed, match=said):
+    with pytest.raises(LabError, match=said):
         released.fetch(ARCHIVE)
     assert not [
         path for path in cache_root().rglob("*") if path.suffix != ".lock" and path.is_file()

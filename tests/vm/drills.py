@@ -14,7 +14,7 @@ from pathlib import Path
 from probes import Probe, probe, settings_of
 from racks import Rack
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config import access, addressing, names
 from config.settings import Settings
 from config.topology import ConsulServer
@@ -127,7 +127,7 @@ def _told(settings: Settings) -> dict[str, str]:
         ]
         try:
             told[name] = ask(settings, name, look, timeout_s=60)
-        except CommandFailed as error:
+        except LabError as error:
             told[name] = str(error)[:200]
     return told
 

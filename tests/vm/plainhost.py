@@ -258,7 +258,8 @@ class PlainHost:
             capture_output=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if done.returncode:
-            raise CommandFailed(f"{script}: {done.stdout.decode()}{done.stderr.decode()}")
+            said = f"{done.stdout.decode()}{done.stderr.decode()}"
+            raise CommandFailed(["ssh", script], "failed", said=said, code=done.returncode)
         return done.stdout
 
     @contextmanager

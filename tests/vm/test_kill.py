@@ -15,7 +15,7 @@ from checks import assert_serves, go_back, topology_of
 from leftovers import LEFTOVERS, left
 from racks import Rack
 
-from artefacts import CommandFailed
+from artefacts import LabError
 from config.topology import Hypervisor, LxcHost, San
 
 pytestmark = [pytest.mark.kill, pytest.mark.timeout(12 * 3600)]
@@ -115,7 +115,7 @@ class Operation:
             print(f"=== {self.name} {'killed at' if killed else 'ended before'} {told}")
             try:
                 self.finish()
-            except (AssertionError, CommandFailed) as error:
+            except (AssertionError, LabError) as error:
                 print(f"=== FAILED: {error}")
                 failures.append(f"{told}: {error}")
         assert failures == []
