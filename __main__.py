@@ -6,13 +6,15 @@ from components.rack import Rack
 from config.bill import bill, summary
 from config.errors import ConfigError
 from config.settings import load_settings
-from lab import mirror
+from lab import logs, mirror
 from lab.ground import check_ground
 from lab.survey import KEYS
 
 try:
     looks = pulumi.runtime.is_dry_run()  # a preview contacts no machine and writes nothing
     settings = load_settings(pulumi.get_stack(), pulumi.Config("lab").get, keep=not looks)
+    if not looks:
+        logs.keep(settings.stack, "program")
     pulumi.log.info(summary(bill(settings.topology), settings.memory))
     if notice := mirror.notice(settings):
         pulumi.log.warn(notice)

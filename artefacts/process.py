@@ -4,10 +4,13 @@ Owns argv execution, its environment, its error, where the output goes, and that
 programs end with the build. Leaves waiting and retrying to the callers.
 """
 
+import logging
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,8 +20,11 @@ from typing import Any
 from artefacts.environment import environment
 from artefacts.errors import CommandFailed
 
+MOST_LOGGED = 500  # characters of a command
 KILLED_S, LATE_ONES = 0.01, 20  # between kills, and how many at most
 FULL = 1 << 20  # bytes: with less a file system takes nothing more
+
+logger = logging.getLogger("rack-lab.programs")
 
 _group: int | None = None
 _ended = False  # the group was, and nothing more shall start in it
@@ -47,7 +53,8 @@ def run(
     `env` replaces the environment whole; without it the program gets `environment()`. With
     `output` its standard output goes to that file, byte for byte; with `log` both streams are
     appended to it; the result is empty then. With `shown` its messages go to this process's
-    standard error. `hint` ends the error with what to do next.
+    standard error. `hint` ends the error with what to do next. The logger `rack-lab` is told of the
+    command, its exit code and its seconds.
 
     Raises:
         CommandFailed: on a non-zero exit, a missing program, or after `timeout_s` seconds.
@@ -56,6 +63,7 @@ def run(
     if _ended:
         raise CommandFailed(command, "not started, as what it is for has ended", hint=hint)
     env = environment() if env is None else env
+    began = time.monotonic()
     with ExitStack() as files:
         out: int = subprocess.PIPE
         err: int | None = subprocess.PIPE
@@ -76,6 +84,11 @@ def run(
             seen = (error.stderr or error.stdout or b"").decode(errors="replace")
             what = f"no end after {timeout_s} s"
             raise CommandFailed(command, what, said=seen, hint=hint) from error
+    logger.info(
+        "%s: exit code %d, %.1f s", _shown(command), done.returncode, time.monotonic() - began
+    )
+    if done.stderr:
+        logger.debug("it wrote: %s", done.stderr.decode(errors="replace").strip())
     if done.returncode != 0:
         streams = log.read_bytes() if log is not None else done.stderr or done.stdout or b""
         text = streams.decode(errors="replace")
@@ -84,6 +97,11 @@ def run(
             hint = full_disk(log.parent) or hint
         raise CommandFailed(command, what, said=text, code=done.returncode, hint=hint)
     return (done.stdout or b"").decode(errors="replace")
+
+
+def _shown(command: Sequence[str]) -> str:
+    """An argv in one line, as far as a log needs it: scripts of many lines are cut."""
+    return textwrap.shorten(shlex.join(command), MOST_LOGGED, placeholder=" …")
 
 
 def _input(stdin: bytes | None) -> dict[str, Any]:

@@ -3,12 +3,16 @@
 Owns the look of those lines. Leaves what the steps are to the callers.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STEPS = "rack-lab.steps"
+
 _depth = 0
+_logger = logging.getLogger(STEPS)
 
 
 @contextmanager
@@ -19,6 +23,7 @@ def step(title: str) -> Iterator[None]:
     """
     global _depth
     say(f"→ {title} …")
+    _logger.info("%s …", title)
     began = time.monotonic()
     _depth += 1
     outcome = "✗"
@@ -29,6 +34,7 @@ def step(title: str) -> Iterator[None]:
         _depth -= 1
         took = time.monotonic() - began
         say(f"{outcome} {title} ({took:.1f} s)")
+        _logger.info("%s %s (%.1f s)", outcome, title, took)
 
 
 def say(text: str) -> None:

@@ -23,7 +23,7 @@ from artefacts import CommandFailed, LabError, run
 from config import access, stacks
 from config.settings import VIRTUAL, load_settings, machine_of, stack_folder
 from config.stacks import PROJECT
-from lab import kept, orphans, passphrase, pulumi_cli, runs
+from lab import kept, logs, orphans, passphrase, pulumi_cli, runs
 from lab.errors import told
 from lab.folder import require_own
 from lab.locks import clear_dead, drop_torn, folder_of
@@ -113,7 +113,8 @@ def _operate(pulumi: Pulumi, wanted: Operation, stack: str, full_name: str) -> i
     drop_torn(pulumi.backend)
     if not wanted.changes:
         return _look(pulumi, wanted, stack, full_name)
-    with runs.only(stack, f"pulumi {wanted.kind}"):
+    with runs.only(stack, title := f"pulumi {wanted.kind}"):
+        logs.keep(stack, title)
         for pid in clear_dead(pulumi.backend, pulumi_cli.project_name(), stack):
             _say(f"The lock of a run that was killed (process {pid}) is removed.")
         if wanted.kind == "up":
@@ -262,7 +263,7 @@ def _run(pulumi: Pulumi, arguments: Sequence[str]) -> int:
     with (
         orphans.adopted(),
         _Signals() as signals,
-        subprocess.Popen(argv, env=pulumi.environment) as child,
+        subprocess.Popen(argv, env={**pulumi.environment, **logs.of_this_run()}) as child,
     ):
         signals.go_to(child)
         code = child.wait()

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from lab import logs
 from lab.commands import acting, alpine, cache, host, looking, machine, snapshot, stacks, steps
 from lab.commands.context import Chosen
 from lab.errors import INTERRUPTED, told
@@ -26,9 +27,19 @@ for subject in (looking, acting, stacks, machine, host, snapshot, alpine, cache,
 def choose(
     context: typer.Context,
     stack: Annotated[str, typer.Option(envvar="STACK", help="The Pulumi stack.")] = "lab",
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Show the programs that are run and their seconds; -vv: what they say, too.",
+        ),
+    ] = 0,
 ) -> None:
     """A simulated rack of servers on one lab machine."""
-    context.obj = Chosen(stack)
+    logs.show(verbose)
+    context.obj = Chosen(stack, f"lab {context.invoked_subcommand}")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from config import stacks
 from config.errors import Problem, Refused
 from config.settings import VIRTUAL, Settings, load_settings, machine_of
+from lab import logs
 from lab.finding import Finding
 from labmachine import machine
 
@@ -24,17 +25,19 @@ GAP = (0, 2, 0, 0)  # between columns; frames would take what 80 columns have fo
 
 @dataclass
 class Chosen:
-    """The stack that --stack names; its settings are read when a command needs them."""
+    """The stack that --stack names; its settings are read when `command` needs them."""
 
     stack: str
+    command: str
 
     def look(self) -> Settings:
         """The stack's settings, for what contacts nothing; nothing is written."""
         return load_settings(self.stack, stacks.options(self.stack), keep=False)
 
     def settings(self) -> Settings:
-        """The stack's settings, and its ssh configuration written."""
+        """The stack's settings, its ssh configuration written, and a log of this run begun."""
         settings = load_settings(self.stack, stacks.options(self.stack))
+        logs.keep(self.stack, self.command)
         settings.write_access()
         return settings
 
