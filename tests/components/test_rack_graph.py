@@ -1,17 +1,16 @@
 """The real program's graph under a recording monitor, against a golden file.
 
 The topologies RACKS are the input. What depends on guest/ and alpine/ (image
-keys, overlay digests) is fixed, so the golden changes only when the graph does. Write it anew with:
-UPDATE_GOLDEN=1 pytest tests/components
+keys, overlay digests) is fixed, so the golden changes only when the graph does.
 """
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from golden import assert_golden
 from pulumi.runtime import mocks
 from pulumi.runtime.settings import Settings as RuntimeSettings
 from pulumi.runtime.settings import configure
@@ -111,9 +110,7 @@ def graph(monitor: RecordingMonitor) -> dict[str, dict[str, Any]]:
 def test_graph_is_the_golden_one(monitor: RecordingMonitor) -> None:
     found = graph(monitor)
     golden = Path(__file__).parent / f"{monitor.rack}.graph.yaml"
-    if os.environ.get("UPDATE_GOLDEN"):
-        golden.write_text(yaml.safe_dump(found, sort_keys=False, width=100))
-    assert found == yaml.safe_load(golden.read_text())
+    assert_golden(yaml.safe_dump(found, sort_keys=False, width=100), golden)
     assert len(found) > 70
 
 

@@ -1,15 +1,14 @@
 """Golden errors: each file in bad/ is one mistake, with the one-screen error it must give.
 
 NAME.yaml changes keys of config/mini.yaml (null removes one); NAME.raw is a whole file.
-Write the goldens anew with: UPDATE_GOLDEN=1 pytest tests/config
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from golden import assert_golden
 
 from config import profile, stacks
 from config.access import LabMachine
@@ -53,9 +52,7 @@ def test_error_is_the_golden_one(case: Path, tmp_path: Path) -> None:
         load_topology(rack, "mini", HARDWARE)
     message = f"{caught.value}\n"
     golden = case.with_suffix(".txt")
-    if os.environ.get("UPDATE_GOLDEN"):
-        golden.write_text(message)
-    assert message == golden.read_text()
+    assert_golden(message, golden)
     assert message.count("\n") <= SCREEN_LINES
     assert "rule:" in message and "remedy:" in message
 

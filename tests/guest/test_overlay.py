@@ -2,12 +2,12 @@
 
 import gzip
 import io
-import os
 import re
 import tarfile
 from pathlib import Path
 
 import pytest
+from golden import assert_golden
 
 from config.load import FOLDER, load_topology
 from guest import network, rolefiles, settings
@@ -38,7 +38,7 @@ def test_there_are_machines() -> None:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_listing_is_the_golden_one(name: str) -> None:
-    assert listing(name) == (GOLDEN / f"{name}.txt").read_text()
+    assert_golden(listing(name), GOLDEN / f"{name}.txt")
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -93,10 +93,7 @@ def test_the_router_sends_to_the_firewall_and_the_firewall_back() -> None:
 def test_packet_filter_is_the_golden_one(name: str) -> None:
     whole = load_topology(FOLDER / "rack.yaml", STACK)
     text = settings.files(STACK, whole, name)["etc/nftables.nft"]
-    golden = GOLDEN / f"{name}.nft"
-    if os.environ.get("UPDATE_GOLDEN"):
-        golden.write_text(text)
-    assert text == golden.read_text()
+    assert_golden(text, GOLDEN / f"{name}.nft")
 
 
 def test_a_second_firewall_s_answers_come_back_to_it(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Pictures and reports, from the topology alone. UPDATE_GOLDEN=1 writes the golden anew."""
+"""Pictures and reports, from the topology alone."""
 
-import os
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from golden import assert_golden
 
 from config.access import LabMachine
 from config.load import FOLDER, load_topology, shipped
@@ -18,9 +18,7 @@ GOLDEN = Path(__file__).parent / "golden" / "mini.mmd"
 
 def test_mermaid_is_the_golden_one() -> None:
     text = drawing.mermaid(load_topology(FOLDER / "mini.yaml", "mini"))
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text()
+    assert_golden(text, GOLDEN)
 
 
 @pytest.mark.parametrize("name", RACKS)
@@ -59,7 +57,4 @@ def test_the_report_is_the_golden_one(name: str) -> None:
     assert len(addresses) == len(set(addresses)) > len(topology.machines)
     volumes = [" ".join(row) for row in report.volumes(settings)]
     text = "".join(f"{line}\n" for line in (*volumes, *report.ways(settings)))
-    golden = GOLDEN.with_name(f"{name}.report")
-    if os.environ.get("UPDATE_GOLDEN"):
-        golden.write_text(text)
-    assert text == golden.read_text()
+    assert_golden(text, GOLDEN.with_name(f"{name}.report"))

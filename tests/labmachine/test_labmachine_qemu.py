@@ -1,9 +1,9 @@
-"""The qemu command line, against golden files; UPDATE_GOLDEN=1 writes them anew."""
+"""The qemu command line, against golden files."""
 
-import os
 from pathlib import Path
 
 import pytest
+from golden import assert_golden
 
 from config.labmachine import LabMachine
 from labmachine.image import MachineImage
@@ -21,10 +21,7 @@ STATE = State(Path("/project/.lab/machine"))
 @pytest.mark.parametrize("accelerator", ["kvm", "tcg"])
 def test_the_command_line_is_the_golden_one(accelerator: Accelerator) -> None:
     text = "\n".join(machine_argv(SETTINGS, IMAGE, STATE, accelerator)) + "\n"
-    file = GOLDEN / f"argv-{accelerator}.txt"
-    if os.environ.get("UPDATE_GOLDEN"):
-        file.write_text(text)
-    assert text == file.read_text()
+    assert_golden(text, GOLDEN / f"argv-{accelerator}.txt")
 
 
 def test_nothing_listens_beyond_this_machine_and_the_guest_reaches_nothing() -> None:
