@@ -16,6 +16,8 @@ def assert_golden(text: str, file: Path) -> None:
     if os.environ.get(UPDATE):
         file.write_text(text)
     kept = file.read_text()
-    changed = difflib.unified_diff(kept.splitlines(), text.splitlines(), "golden", "now", "", "", 1)
+    changed = difflib.unified_diff(
+        kept.splitlines(), text.splitlines(), "golden", "now", n=1, lineterm=""
+    )
     remedy = f"if that is as it should be: {UPDATE}=1 pytest tests/..."
     assert text == kept, "\n".join([file.name, *changed, remedy])
